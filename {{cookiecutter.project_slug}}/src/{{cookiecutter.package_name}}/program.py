@@ -1,0 +1,44 @@
+"""What every program here shares: log lines on standard output, and errors a person can mend told in a sentence."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # scoring has no pydantic
+    from pydantic import ValidationError
+
+
+class UserError(Exception):
+    """Something a person can mend. The message names the thing and the remedy."""
+
+
+def invalid(source: Path | str, error: "ValidationError") -> UserError:
+    """Turn what pydantic found into one sentence per key."""
+    sentences = []
+    for found in error.errors():
+        key = ".".join(map(str, found["loc"])) or "the whole file"
+        sentences.append(f"{source}: {key}: {found['msg']}; it is {found['input']!r:.60}.")
+    return UserError("\n".join(sentences))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.tmp")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
+@contextmanager
+def program() -> Iterator[None]:
+    """Wrap a ``main()``: set up logging, and end a `UserError` with its sentence and exit code 1."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    for chatty in ("mlflow", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        yield
+    except UserError as error:
+        sys.exit(f"error: {error}")

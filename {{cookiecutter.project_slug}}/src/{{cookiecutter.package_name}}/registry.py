@@ -1,0 +1,94 @@
+"""The versions of a model: which one is champion, and how one is added, fetched or withdrawn.
+
+Only calls that both MLflow's own store and Azure ML answer: version tags, but no aliases and no stages.
+"""
+
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from mlflow import MlflowClient, artifacts
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from .model import digest
+from .program import UserError
+
+WITHDRAWN = "withdrawn"
+
+
+class Version(NamedTuple):
+    """One version of a model, its number as a number: some stores return text."""
+
+    name: str
+    number: int
+    run_id: str
+    tags: dict[str, str]
+
+    def __str__(self) -> str:
+        return f"version {self.number} of {self.name}"
+
+
+def versions(client: MlflowClient, name: str) -> list[Version]:
+    """Return all versions, the highest number first."""
+    found = client.search_model_versions(f"name='{name}'")
+    return sorted((as_version(version) for version in found), key=lambda version: version.number, reverse=True)
+
+
+def as_version(found: ModelVersion) -> Version:
+    return Version(found.name, int(found.version), found.run_id or "", dict(found.tags))
+
+
+def champion(client: MlflowClient, name: str) -> Version | None:
+    """Return the version with the highest number that is not withdrawn."""
+    return next((version for version in versions(client, name) if WITHDRAWN not in version.tags), None)
+
+
+def of_run(client: MlflowClient, name: str, run_id: str) -> Version | None:
+    """Return the version that came out of a run."""
+    return next((version for version in versions(client, name) if version.run_id == run_id), None)
+
+
+def numbered(client: MlflowClient, name: str, number: int) -> Version:
+    """Return the version with this number, or say which there are."""
+    known = versions(client, name)
+    for version in known:
+        if version.number == number:
+            return version
+    there_are = ", ".join(str(version.number) for version in known) or "none"
+    raise UserError(f"Model {name} has no version {number}. Its versions: {there_are}.")
+
+
+def add(client: MlflowClient, name: str, run_id: str, tags: dict[str, str]) -> Version:
+    """Register the model that a run logged, once: asked again, return the version there is."""
+    if existing := of_run(client, name, run_id):
+        return existing
+    try:
+        client.create_registered_model(name)
+    except MlflowException:  # it may exist already, and stores differ in how they say so
+        client.get_registered_model(name)
+    source = f"{client.get_run(run_id).info.artifact_uri}/model"
+    return as_version(client.create_model_version(name, source, run_id, tags=tags))
+
+
+def withdraw(client: MlflowClient, version: Version) -> None:
+    """Take a version out of service for good: the one before is champion again."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    client.set_model_version_tag(version.name, str(version.number), WITHDRAWN, now)
+
+
+def fetch(version: Version, folder: Path) -> None:
+    """Put a version's model folder where ``folder`` says, whole or not at all, and make sure it is what was judged."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        try:
+            uri = f"models:/{version.name}/{version.number}"
+            fetched = Path(artifacts.download_artifacts(artifact_uri=uri, dst_path=scratch))
+        except (MlflowException, OSError) as error:
+            raise UserError(f"The files of {version} cannot be fetched: {error} Withdraw it to go on.") from error
+        if digest(fetched) != version.tags.get("model_digest"):
+            raise UserError(f"The files of {version} are not those that were judged. Withdraw it to go on.")
+        if folder.exists():
+            folder.rename(Path(scratch) / "replaced")
+        fetched.rename(folder)

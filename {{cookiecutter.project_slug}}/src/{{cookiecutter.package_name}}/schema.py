@@ -1,0 +1,27 @@
+"""What the training data must look like, and what a request to the model looks like."""
+
+from pandera.pandas import Check, Column, DataFrameSchema
+
+TARGET = "Y"
+
+# Ten measurements of a patient, centred and scaled by the source of the data.
+FEATURES = ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
+
+TRAINING_DATA = DataFrameSchema(
+    {
+        **{name: Column(float, Check.in_range(-1, 1)) for name in FEATURES},
+        TARGET: Column(float, Check.in_range(0, 1000)),
+    },
+    strict=True,
+    coerce=True,
+)
+
+# Two rows of a request, made up: documentation and smoke test show them.
+SAMPLE = (
+    (0.04, 0.05, 0.06, 0.02, -0.04, -0.03, -0.04, 0.0, 0.02, -0.02),
+    (-0.05, -0.04, -0.03, -0.01, 0.01, 0.02, 0.03, -0.03, -0.02, 0.01),
+)
+
+# A classifier names its two classes here, and from what probability on the second one is answered.
+LABELS: tuple[str, str] | None = None
+THRESHOLD: float | None = None

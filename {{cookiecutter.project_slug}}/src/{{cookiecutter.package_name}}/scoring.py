@@ -1,0 +1,142 @@
+"""Score requests: bytes in, status and bytes out. No web framework here; thin shells around it speak HTTP.
+
+A request is ``{"data": [[...], ...]}``, one list of numbers per row in the order of the model's columns. The answer
+is ``{"result": [...]}``, one prediction per row; a classifier adds ``"label": [...]``.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from . import model
+from .model import Model
+from .program import UserError
+
+MAX_BODY_BYTES = 4 * 2**20
+
+
+class RequestError(Exception):
+    """What a client sent cannot be scored; the message says why."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A model, and what it is called."""
+
+    model: Model
+    name: str
+    version: int
+
+
+def load(folder: Path) -> Service:
+    """Load what `fetch` wrote: model/ and model.json."""
+    try:
+        named = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        return Service(model.load(folder / "model"), named["name"], named["version"])
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(f"{folder} holds no model to serve: {error!r}. `make serve` fetches one.") from error
+
+
+def score(service: Service, body: bytes) -> tuple[int, bytes]:
+    """Answer one request: 200 and predictions, or 400 and the reason."""
+    try:
+        predictions = predict(service.model, read_rows(body, len(service.model.columns)))
+    except RequestError as error:
+        return 400, problem(str(error))
+    return 200, orjson.dumps(answer(service.model, predictions), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def problem(reason: str) -> bytes:
+    """Return the body of an answer that is an error."""
+    return orjson.dumps({"error": reason})
+
+
+def read_rows(body: bytes, width: int) -> npt.NDArray[np.float64]:
+    """Return the rows (n, width) of a request, or raise what is wrong with it."""
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RequestError(f"the body is not JSON: {error}") from error
+    if not isinstance(request, dict) or request.keys() != {"data"}:
+        raise RequestError('the body must be an object with the one key "data"')
+    try:
+        rows = np.array(request["data"])
+    except ValueError as error:
+        raise RequestError("the rows of data differ in length") from error
+    if rows.ndim != 2 or rows.shape[1] != width:
+        raise RequestError(f"data must be a list of rows of {width} numbers")
+    # The body holds "data" and numbers only, so such a word is a boolean among them, which numpy would take for 0 or 1.
+    if rows.dtype.kind not in "iuf" or b"true" in body or b"false" in body:
+        raise RequestError("data must hold numbers only")
+    return rows.astype(np.float64, copy=False)
+
+
+def predict(model: Model, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return one finite prediction per row."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        predictions = model.predict(rows)
+    if not np.isfinite(predictions).all():
+        raise RequestError("the numbers are too large to predict from")
+    return predictions
+
+
+def answer(model: Model, predictions: npt.NDArray[np.float64]) -> dict[str, Any]:
+    """Return the body of an answer: predictions, and labels if the model has them."""
+    if model.labels is None or model.threshold is None:
+        return {"result": predictions}
+    second = (predictions >= model.threshold).astype(int)
+    return {"result": predictions, "label": np.array(model.labels)[second].tolist()}
+
+
+def description(service: Service) -> bytes:
+    """Describe the service for /swagger.json: OpenAPI 3.0 with the model's own shape and a request to try."""
+    width = len(service.model.columns)
+    row = {"type": "array", "items": {"type": "number"}, "minItems": width, "maxItems": width}
+    request = {
+        "type": "object",
+        "required": ["data"],
+        "additionalProperties": False,
+        "properties": {
+            "data": {
+                "type": "array",
+                "minItems": 1,
+                "items": row,
+                "description": f"Rows of numbers, in this order: {', '.join(service.model.columns)}",
+            }
+        },
+        "example": {"data": service.model.sample},
+    }
+    answers: dict[str, Any] = {"result": {"type": "array", "items": {"type": "number"}}}
+    if service.model.labels:
+        answers["label"] = {"type": "array", "items": {"type": "string", "enum": service.model.labels}}
+    result = {"type": "object", "properties": answers}
+    error = {"type": "object", "properties": {"error": {"type": "string"}}}
+    return orjson.dumps(
+        {
+            "openapi": "3.0.3",
+            "info": {"title": service.name, "version": str(service.version)},
+            "paths": {
+                "/score": {
+                    "post": {
+                        "summary": "Score rows",
+                        "operationId": "score",
+                        "requestBody": {"required": True, "content": json_of(request)},
+                        "responses": {
+                            "200": {"description": "One prediction per row", "content": json_of(result)},
+                            "400": {"description": "Why the request cannot be scored", "content": json_of(error)},
+                        },
+                    }
+                }
+            },
+        }
+    )
+
+
+def json_of(schema: dict[str, Any]) -> dict[str, Any]:
+    """Say in OpenAPI's words that a body is JSON of this schema."""
+    return {"application/json": {"schema": schema}}

@@ -1,0 +1,104 @@
+"""What is read, and what is refused."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Workspace
+
+from {{ cookiecutter.package_name }} import data
+from {{ cookiecutter.package_name }}.program import UserError
+from {{ cookiecutter.package_name }}.schema import FEATURES, TARGET
+
+Change = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def test_sample_data_satisfies_the_schema(workspace: Workspace) -> None:
+    frame = data.read(Path("data"))
+
+    assert list(frame.columns) == [*FEATURES, TARGET]
+    assert len(frame) == len(data.sample())
+    pd.testing.assert_frame_equal(frame, data.sample()[[*FEATURES, TARGET]])
+
+
+def test_columns_may_come_in_any_order(tmp_path: Path) -> None:
+    data.sample().iloc[:, ::-1].to_csv(tmp_path / "reversed.csv", index=False)
+
+    assert list(data.read(tmp_path).columns) == [*FEATURES, TARGET]
+
+
+def test_all_files_of_a_folder_are_one_table(tmp_path: Path) -> None:
+    sample = data.sample()
+    sample[:100].to_csv(tmp_path / "a.csv", index=False)
+    sample[100:].to_csv(tmp_path / "b.csv", index=False)
+
+    pd.testing.assert_frame_equal(data.read(tmp_path), sample[[*FEATURES, TARGET]])
+
+
+def test_fingerprint_is_that_of_the_bytes(workspace: Workspace) -> None:
+    content = Path("data/sample.csv").read_bytes()
+
+    assert data.fingerprint(Path("data")) == hashlib.sha256(content).hexdigest()
+
+
+def test_data_that_is_there_is_never_overwritten(workspace: Workspace) -> None:
+    (workspace.folder / "data" / "sample.csv").write_text("mine", encoding="utf-8")
+
+    workspace.call("data", "--output", "data")
+
+    assert (workspace.folder / "data" / "sample.csv").read_text(encoding="utf-8") == "mine"
+
+
+def with_value(column: str, value: object) -> Change:
+    return lambda frame: frame.astype({column: object}).assign(
+        **{column: lambda changed: changed[column].where(changed.index != 5, value)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(lambda frame: frame.drop(columns=FEATURES[1]), f"column {FEATURES[1]} is missing", id="missing"),
+        pytest.param(lambda frame: frame.assign(more=1.0), "column more is not in the schema", id="extra"),
+        pytest.param(
+            with_value(FEATURES[2], "abc"),
+            r"is not a number in 1 rows, .* line 7: abc",
+            id="text",
+        ),
+        pytest.param(with_value(FEATURES[2], np.nan), "is empty in 1 rows, first in line 7", id="nan"),
+        pytest.param(with_value(FEATURES[2], np.inf), f"column {FEATURES[2]} breaks .* line 7: inf", id="infinite"),
+        pytest.param(with_value(TARGET, -1e9), f"column {TARGET} breaks .* line 7", id="out_of_range"),
+        pytest.param(lambda frame: frame[:0], "0 rows are too few", id="no_rows"),
+        pytest.param(lambda frame: frame[:9], "9 rows are too few", id="few_rows"),
+    ],
+)
+def test_bad_data_is_refused_with_column_and_line(tmp_path: Path, change: Change, said: str) -> None:
+    change(data.sample()).to_csv(tmp_path / "bad.csv", index=False)
+
+    with pytest.raises(UserError, match=said):
+        data.read(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x01", b'"never closed'], ids=["empty", "binary", "unclosed"])
+def test_a_file_that_is_not_csv_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.csv").write_bytes(content)
+
+    with pytest.raises(UserError, match=r"bad\.csv"):
+        data.read(tmp_path)
+
+
+def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no CSV file"):
+        data.read(tmp_path)
+
+
+def test_several_faults_are_told_at_once(tmp_path: Path) -> None:
+    data.sample().drop(columns=FEATURES[0]).assign(more=1.0).to_csv(tmp_path / "bad.csv", index=False)
+
+    with pytest.raises(UserError) as raised:
+        data.read(tmp_path)
+    assert f"column {FEATURES[0]} is missing" in str(raised.value)
+    assert "column more is not in the schema" in str(raised.value)

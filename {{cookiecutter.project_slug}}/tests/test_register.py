@@ -1,0 +1,98 @@
+"""What is registered, how often, and what is not."""
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Workspace
+
+from {{ cookiecutter.package_name }} import registry
+from {{ cookiecutter.package_name }}.pipeline import MODEL_NAME
+from {{ cookiecutter.package_name }}.tracking import connect
+
+
+def count() -> int:
+    return len(registry.versions(connect(), MODEL_NAME))
+
+
+def test_a_version_carries_metrics_lineage_and_the_tags_of_parameters_yml(workspace: Workspace) -> None:
+    workspace.set("registration", tags={"area": "testing"})
+    workspace.step("train")
+    workspace.step("evaluate")
+
+    workspace.step("register", "--build-id", "42", "--build-uri", "https://example.com/42")
+
+    version = workspace.champion()
+    handed_over = json.loads(Path("candidate/metrics.json").read_text(encoding="utf-8"))
+    assert version is not None
+    assert version.run_id == handed_over["run_id"]
+    assert float(version.tags.pop("mse")) == handed_over["metrics"]["mse"]
+    assert len(version.tags.pop("model_digest")) == 64
+    assert version.tags == {
+        "area": "testing",
+        "build_id": "42",
+        "build_uri": "https://example.com/42",
+        "data_sha256": handed_over["data_sha256"],
+        "promotion": "evaluated",
+    }
+
+
+def test_a_run_is_registered_once(workspace_with_champion: Workspace) -> None:
+    workspace_with_champion.step("register")
+
+    assert count() == 1
+
+
+@pytest.mark.parametrize(
+    ("switch", "promotion"), [("--run-evaluation", "not_evaluated"), ("--allow-run-cancel", "forced")]
+)
+def test_a_switch_that_promotes_is_tagged(workspace_with_champion: Workspace, switch: str, promotion: str) -> None:
+    workspace_with_champion.run(switch, "false")
+
+    version = workspace_with_champion.champion()
+
+    assert version is not None
+    assert (version.number, version.tags["promotion"]) == (2, promotion)
+
+
+def test_an_equal_candidate_is_not_registered(workspace_with_champion: Workspace) -> None:
+    workspace_with_champion.run()
+
+    assert count() == 1
+
+
+def test_a_candidate_judged_against_another_champion_is_not_registered(workspace_with_champion: Workspace) -> None:
+    workspace_with_champion.set("training", alpha=0.41)
+    workspace_with_champion.step("train")
+    workspace_with_champion.step("evaluate")
+    workspace_with_champion.call("withdraw", "--version", "1")
+
+    with pytest.raises(SystemExit, match="judged against version 1, but the champion is version None"):
+        workspace_with_champion.step("register")
+    assert count() == 1
+
+
+def test_a_candidate_changed_after_it_was_judged_is_not_registered(workspace: Workspace) -> None:
+    workspace.step("train")
+    workspace.step("evaluate")
+    with Path("candidate/model/weights.json").open("a", encoding="utf-8") as weights:
+        weights.write("\n")
+
+    with pytest.raises(SystemExit, match="not the model that was judged"):
+        workspace.step("register")
+    assert count() == 0
+
+
+def test_a_withdrawn_version_does_not_come_back_by_its_run(workspace_with_champion: Workspace) -> None:
+    workspace_with_champion.call("withdraw", "--version", "1")
+    workspace_with_champion.step("evaluate")
+
+    with pytest.raises(SystemExit, match="withdrawn"):
+        workspace_with_champion.step("register")
+
+
+def test_a_decision_that_is_missing_is_an_error(workspace: Workspace) -> None:
+    workspace.step("train")
+
+    with pytest.raises(SystemExit, match=r"decision\.json is missing"):
+        workspace.step("register")

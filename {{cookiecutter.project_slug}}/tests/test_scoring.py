@@ -1,0 +1,95 @@
+"""What a request gets for an answer: one table for good requests and bad."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from {{ cookiecutter.package_name }} import model, scoring
+from {{ cookiecutter.package_name }}.schema import FEATURES, SAMPLE
+from {{ cookiecutter.package_name }}.scoring import Service
+
+ROW = [0.01] * len(FEATURES)
+
+
+def body(rows: object) -> bytes:
+    return json.dumps({"data": rows}).encode()
+
+
+BAD_REQUESTS = {
+    "not_json": (b"{", "not JSON"),
+    "empty": (b"", "not JSON"),
+    "not_text": (b"\xff\xfe", "not JSON"),
+    "nan": (body([[float("nan"), *ROW[1:]]]), "not JSON"),
+    "nested_deeply": (b"[" * 100_000, "not JSON"),
+    "a_list": (b"[]", 'the one key "data"'),
+    "a_number": (b"1", 'the one key "data"'),
+    "wrong_key": (b'{"dat": []}', 'the one key "data"'),
+    "another_key": (json.dumps({"data": [ROW], "more": 1}).encode(), 'the one key "data"'),
+    "no_rows": (body([]), "rows of"),
+    "null": (body(None), "rows of"),
+    "an_object": (body({}), "rows of"),
+    "one_row_flat": (body(ROW), "rows of"),
+    "empty_row": (body([[]]), "rows of"),
+    "short_row": (body([ROW[1:]]), "rows of"),
+    "long_row": (body([[*ROW, 1.0]]), "rows of"),
+    "ragged": (body([ROW, ROW[1:]]), "differ in length"),
+    "too_deep": (body([[ROW]]), "rows of"),
+    "text": (body([["a", *ROW[1:]]]), "numbers only"),
+    "quoted_number": (body([["1", *ROW[1:]]]), "numbers only"),
+    "null_in_row": (body([[None, *ROW[1:]]]), "numbers only"),
+    "boolean": (body([[True, *ROW[1:]]]), "numbers only"),
+    "only_booleans": (body([[True] * len(ROW)]), "numbers only"),
+    "huge_integer": (body([[10**400, *ROW[1:]]]), "not JSON"),
+    "too_large_to_predict": (body([[1e308] * len(ROW)]), "too large"),
+}
+
+
+@pytest.fixture(scope="module")
+def service(trained: Path) -> Service:
+    return Service(model.load(trained / "candidate" / "model"), name="tested", version=3)
+
+
+@pytest.mark.parametrize(("request_body", "reason"), BAD_REQUESTS.values(), ids=BAD_REQUESTS)
+def test_a_bad_request_is_answered_with_400_and_the_reason(service: Service, request_body: bytes, reason: str) -> None:
+    status, answer = scoring.score(service, request_body)
+
+    assert status == 400
+    assert reason in json.loads(answer)["error"]
+
+
+@pytest.mark.parametrize("rows", [[ROW], [ROW] * 3, [[0] * len(ROW)], [list(row) for row in SAMPLE]])
+def test_each_row_gets_the_model_s_prediction(service: Service, rows: list[list[float]]) -> None:
+    status, answer = scoring.score(service, body(rows))
+
+    assert status == 200
+    assert json.loads(answer) == {"result": service.model.predict(rows).tolist()}
+
+
+def test_numbers_are_taken_in_the_order_of_the_model_s_columns(service: Service) -> None:
+    first_only = [[1.0 if name == FEATURES[0] else 0.0 for name in service.model.columns], [0.0] * len(ROW)]
+
+    _, answer = scoring.score(service, body(first_only))
+
+    difference = json.loads(answer)["result"][0] - json.loads(answer)["result"][1]
+    weights = service.model.predict([[1.0, *[0.0] * (len(ROW) - 1)]]) - service.model.predict([[0.0] * len(ROW)])
+    assert difference == pytest.approx(weights[0])
+
+
+def test_a_classifier_answers_labels_too(service: Service) -> None:
+    classifier = replace(service.model, labels=("no", "yes"), threshold=0.5, predictor=lambda rows: rows[:, 0])
+
+    _, answer = scoring.score(replace(service, model=classifier), body([[0.4, *ROW[1:]], [0.5, *ROW[1:]]]))
+
+    assert json.loads(answer) == {"result": [0.4, 0.5], "label": ["no", "yes"]}
+
+
+def test_the_description_offers_a_request_that_works(service: Service) -> None:
+    description = json.loads(scoring.description(service))
+
+    content = description["paths"]["/score"]["post"]["requestBody"]["content"]["application/json"]
+    status, _ = scoring.score(service, json.dumps(content["schema"]["example"]).encode())
+
+    assert status == 200
+    assert content["schema"]["properties"]["data"]["items"]["minItems"] == len(FEATURES)

@@ -1,0 +1,152 @@
+"""The smoke test against services that fail in the ways services fail."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from conftest import SRC
+
+from {{ cookiecutter.package_name }} import smoke_test
+from {{ cookiecutter.package_name }}.program import UserError
+
+SAMPLE = [[1.0, 2.0], [3.0, 4.0]]
+SCHEMA = {"example": {"data": SAMPLE}}
+DESCRIPTION = {"paths": {"/score": {"post": {"requestBody": {"content": {"application/json": {"schema": SCHEMA}}}}}}}
+
+
+class Stub(ThreadingHTTPServer):
+    """A service that answers POST with what a test tells it to, one answer after another; None closes the line."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, bytes] | None] = []
+        self.traceparents: list[str] = []
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Stub
+
+    def do_GET(self) -> None:
+        self.answer(200, json.dumps(DESCRIPTION).encode())
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.server.traceparents.append(self.headers["traceparent"])
+        given = self.server.answers.pop(0)
+        if given is None:
+            self.connection.close()
+        else:
+            self.answer(*given)
+
+    def answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        """Keep quiet."""
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
+    monkeypatch.setattr(smoke_test, "ATTEMPTS", 3)
+    with Stub() as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+GOOD = (200, b'{"result": [1.5, 2]}')
+
+
+def test_a_good_answer_passes(stub: Stub) -> None:
+    stub.answers = [GOOD]
+
+    assert smoke_test.smoke_test(stub.url) == [1.5, 2]
+
+
+@pytest.mark.parametrize("failure", [(500, b""), (503, b"busy"), None], ids=["500", "503", "connection_lost"])
+def test_what_may_pass_is_tried_again_with_the_same_traceparent(stub: Stub, failure: tuple[int, bytes] | None) -> None:
+    stub.answers = [failure, failure, GOOD]
+
+    smoke_test.smoke_test(stub.url)
+
+    assert len(stub.traceparents) == 3
+    assert len(set(stub.traceparents)) == 1
+    version, trace, parent, flags = stub.traceparents[0].split("-")
+    assert (version, len(trace), len(parent), flags) == ("00", 32, 16, "00")
+
+
+def test_gives_up_after_a_bounded_number_of_tries(stub: Stub) -> None:
+    stub.answers = [(500, b"")] * 9
+
+    with pytest.raises(UserError, match="tried 3 times"):
+        smoke_test.smoke_test(stub.url)
+    assert len(stub.traceparents) == 3
+
+
+def test_a_silent_service_is_not_waited_for_forever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smoke_test, "ATTEMPTS", 2)
+    monkeypatch.setattr(smoke_test, "SECONDS_PER_ATTEMPT", 0.1)
+
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UserError, match=r"tried 2 times: .*timed"):
+        smoke_test.smoke_test(f"http://127.0.0.1:{silent.getsockname()[1]}")
+
+
+def test_a_client_error_is_not_tried_again(stub: Stub) -> None:
+    stub.answers = [(400, b'{"error": "no"}'), GOOD]
+
+    with pytest.raises(UserError, match="answered 400"):
+        smoke_test.smoke_test(stub.url)
+    assert len(stub.traceparents) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"result": [1.5]}',
+        b'{"result": [1.5, NaN]}',
+        b'{"result": [1.5, Infinity]}',
+        b'{"result": [1.5, null]}',
+        b'{"result": [1.5, "2"]}',
+        b'{"result": [1.5, true]}',
+        b'{"result": 1.5}',
+        b'{"other": [1, 2]}',
+        b"[1, 2]",
+        b"hello",
+    ],
+)
+def test_an_answer_that_is_not_one_finite_number_per_row_fails(stub: Stub, body: bytes) -> None:
+    stub.answers = [(200, body)]
+
+    with pytest.raises(UserError):
+        smoke_test.smoke_test(stub.url)
+
+
+def test_a_service_that_is_not_there_is_told(stub: Stub) -> None:
+    url = stub.url
+    stub.server_close()
+
+    with pytest.raises(UserError, match="did not answer, tried 3 times"):
+        smoke_test.smoke_test(url)
+
+
+def test_a_folder_is_served_scored_and_the_service_stopped(
+    served: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.chdir(SRC)
+    monkeypatch.setattr("sys.argv", ["smoke_test", "--folder", str(served)])
+
+    smoke_test.main()
+
+    assert "Smoke test successful." in caplog.text
