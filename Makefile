@@ -1,0 +1,51 @@
+# Everything runs in .venv, which is made from requirements/dev.txt.
+
+PYTHON ?= python3.11
+TOOL := .venv/bin/python -m
+LOCK := .venv/bin/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-annotate --no-header
+BAKED := build/demo/diabetes-regression
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint lock bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/ready ## make .venv and install what requirements/dev.txt pins
+
+.venv/ready: requirements/dev.txt requirements/uv.txt
+	$(PYTHON) -m venv .venv
+	$(TOOL) pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	.venv/bin/uv pip sync --quiet --python .venv --require-hashes --compile-bytecode requirements/dev.txt requirements/uv.txt
+	@touch $@
+
+demo: setup ## bake the defaults into build/, then train, register, serve and score there
+	rm -rf build/demo
+	$(TOOL) cookiecutter . --no-input --output-dir build/demo
+	$(MAKE) --no-print-directory -C $(BAKED) run
+	$(MAKE) --no-print-directory -C $(BAKED) smoke
+	@echo "The project is in $(BAKED); \`make help\` there lists what it can do."
+
+test: setup ## run all tests
+	$(TOOL) pytest
+
+test-fast: setup ## run the tests that need no environment of their own
+	$(TOOL) pytest -m "not slow"
+
+lint: setup ## check style of the template and of a default bake
+	$(TOOL) ruff check .
+	$(TOOL) ruff format --check .
+
+bench: setup ## measure what README.md states
+	$(TOOL) benchmarks
+
+lock: setup ## resolve all dependencies anew (UPGRADE=--upgrade: to newer versions)
+	$(LOCK) --group dev -o requirements/dev.txt $(UPGRADE)
+	$(LOCK) --group uv -o requirements/uv.txt $(UPGRADE)
+	rm -rf build/lock
+	$(TOOL) cookiecutter . --no-input --output-dir build/lock
+	$(MAKE) --no-print-directory -C build/lock/diabetes-regression lock UPGRADE=$(UPGRADE)
+	cp build/lock/diabetes-regression/requirements/*.txt '{{cookiecutter.project_slug}}/requirements/'
+
+clean: ## remove what these commands make, but .venv
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache
