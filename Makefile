@@ -6,7 +6,7 @@ LOCK := .venv/bin/uv pip compile pyproject.toml --quiet --universal --generate-h
 BAKED := build/demo/diabetes-regression
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint lock bench clean
+.PHONY: help setup demo test test-fast lint bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
@@ -32,7 +32,7 @@ test: setup ## run all tests
 test-fast: setup ## run the tests that need no environment of their own
 	$(TOOL) pytest -m "not slow"
 
-lint: setup ## check style of the template and of a default bake
+lint: setup ## check the style of hooks and tests
 	$(TOOL) ruff check .
 	$(TOOL) ruff format --check .
 

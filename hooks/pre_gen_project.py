@@ -10,16 +10,25 @@ LONGEST = {"project_name": 60, "organisation": 60, "project_slug": 40, "package_
 # answer -> what it must look like, and how to say so
 PATTERNS = {
     "project_slug": (r"[a-z][a-z0-9]*(-[a-z0-9]+)*", "lower-case letters, digits and single hyphens, a letter first"),
-    "package_name": (r"[a-z][a-z0-9]*(_[a-z0-9]+)*", "lower-case letters, digits and single underscores, a letter first"),
-    "model_name": (r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, dots, hyphens and underscores, no punctuation first"),
+    "package_name": (r"[a-z][a-z0-9]*(_[a-z0-9]+)*", "lower-case letters, digits, single underscores, a letter first"),
+    "model_name": (r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, dots, hyphens and underscores"),
 }
 
-# A package of one of these names would hide a folder of the project, or be hidden by it.
-FOLDERS = frozenset("build conftest data docs environment_setup deployment experimentation ml_service src tests".split())
+# A package of one of these names would be taken for a folder of the project, or for its tests.
+FOLDERS = (
+    "conftest",
+    "data",
+    "deployment",
+    "docs",
+    "environment_setup",
+    "experimentation",
+    "ml_service",
+    "src",
+    "tests",
+)
 
 # What requirements/*.txt install, by the name under which it is imported; a test keeps this complete.
-INSTALLED = frozenset(
-    """
+INSTALLED = """
 aiohappyeyeballs aiohttp aiosignal alembic annotated_doc annotated_types anyio ast_serialize asttokens attr attrs
 blinker cachetools certifi cffi cfgv charset_normalizer click cloudpickle comm contourpy coverage cryptography
 cycler databricks dateutil debugpy distlib docker dotenv executing fastapi fastjsonschema filelock flask flask_cors
@@ -33,32 +42,46 @@ pycparser pydantic pydantic_core pygments pylab pyparsing pytest pytest_cov pyth
 requests rpds ruff scipy setuptools six sklearn skops smmap sqlalchemy sqlparse stack_data starlette threadpoolctl
 tornado traitlets typeguard typing_extensions typing_inspect typing_inspection tzdata urllib3 uv uvicorn uvloop
 virtualenv wcwidth werkzeug yaml yarl zipp zmq
-    """.split()
-)
+"""
+
+
+def wrong_form(question, answer):
+    """Say why an answer cannot be a name of its kind, or return None."""
+    pattern, allowed = PATTERNS.get(question, (".*", ""))
+    if not answer.strip():
+        return "it is empty."
+    if len(answer) > LONGEST[question]:
+        return f"{answer!r} has {len(answer)} characters; at most {LONGEST[question]} are allowed."
+    if not answer.isprintable():
+        return f"{answer!r} holds characters that cannot be printed, such as a line break."
+    if not re.fullmatch(pattern, answer, re.ASCII):
+        return f"{answer!r} must consist of {allowed}."
+    if question == "project_name" and not any(character.isalpha() for character in answer):
+        return f"{answer!r} holds no letter to make other names from."
+    return None
+
+
+def taken_by(package):
+    """Say what else has the name of the package, or return None."""
+    if keyword.iskeyword(package):
+        return "a keyword of Python"
+    if package in sys.stdlib_module_names or package == "test":
+        return "a module of Python's standard library"
+    if package in INSTALLED.split():
+        return "a package that the project installs"
+    if package in FOLDERS:
+        return "a folder of the project"
+    return None
 
 
 def problems(answers):
     """Yield one sentence for each reason why an answer must change."""
-    for question, longest in LONGEST.items():
-        answer = answers[question]
-        if not answer.strip():
-            yield f"{question}: it is empty."
-        elif len(answer) > longest:
-            yield f"{question}: {answer!r} has {len(answer)} characters; at most {longest} are allowed."
-        elif not answer.isprintable():
-            yield f"{question}: {answer!r} holds characters that cannot be printed, such as a line break."
-        elif question in PATTERNS and not re.fullmatch(PATTERNS[question][0], answer, re.ASCII):
-            yield f"{question}: {answer!r} must consist of {PATTERNS[question][1]}."
-
+    for question in LONGEST:
+        if reason := wrong_form(question, answers[question]):
+            yield f"{question}: {reason}"
     package = answers["package_name"]
-    if keyword.iskeyword(package):
-        yield f"package_name: {package!r} is a keyword of Python; add a word to it."
-    elif package in sys.stdlib_module_names:
-        yield f"package_name: {package!r} is a module of Python's standard library; add a word to it."
-    elif package in INSTALLED:
-        yield f"package_name: {package!r} is a package that the project installs; add a word to it."
-    elif package in FOLDERS:
-        yield f"package_name: {package!r} is a folder of the project; add a word to it."
+    if owner := taken_by(package):
+        yield f"package_name: {package!r} is {owner}; add a word to it."
 
 
 def main():

@@ -1,0 +1,154 @@
+"""Bake each combination of answers once per session, and hand the project to every check.
+
+A test that needs a program from outside Python says so with ``@pytest.mark.tool("git")``. Where it is missing the test
+is skipped and the run ends with a line about it; with REQUIRE_TOOLS=1 it fails instead.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+HOSTILE = 'O\'Brien "x" \\ é 漢字 𠮷 | `x` <b> {{ 7*7 }}'
+
+QUESTIONS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+CHOICES = {
+    question: [True, False] if isinstance(default, bool) else default
+    for question, default in QUESTIONS.items()
+    if not question.startswith("_") and isinstance(default, bool | list)
+}
+
+# What is baked and checked: the defaults, every single answer flipped, and names at the edge of what is allowed.
+COMBINATIONS = {
+    "defaults": {},
+    **{
+        f"{question}={answer}": {question: answer}
+        for question, answers in CHOICES.items()
+        for answer in answers
+        if answer != (QUESTIONS[question] if isinstance(QUESTIONS[question], bool) else answers[0])
+    },
+    "hostile": {"project_name": HOSTILE, "organisation": HOSTILE},
+    "shortest": {"project_name": "q", "organisation": "q"},
+    "longest": {
+        "project_name": "A" * 60,
+        "project_slug": "a" * 40,
+        "package_name": "a" * 40,
+        "model_name": "a" * 60,
+        "organisation": "A" * 60,
+    },
+}
+
+
+class Project(NamedTuple):
+    """A baked project. Read it; do not change it."""
+
+    path: Path
+    answers: dict[str, str]
+
+    def files(self) -> list[Path]:
+        return sorted(path for path in self.path.rglob("*") if path.is_file())
+
+    def package(self) -> Path:
+        return self.path / "src" / self.answers["package_name"]
+
+
+@pytest.fixture(scope="session", params=COMBINATIONS.values(), ids=COMBINATIONS)
+def project(request, cookies_session):
+    """Return the project baked from one combination of answers."""
+    return bake(cookies_session, request.param)
+
+
+@pytest.fixture(scope="session")
+def defaults(cookies_session):
+    """Return the project baked from the default answers."""
+    return bake(cookies_session, {})
+
+
+baked = {}
+
+
+def bake(cookies, answers):
+    key = json.dumps(answers)
+    if key not in baked:
+        assert answers.keys() <= QUESTIONS.keys()
+        result = cookies.bake(extra_context=answers, template=str(ROOT))
+        if result.exception:
+            raise result.exception
+        baked[key] = Project(result.project_path, result.context)
+    return baked[key]
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """Return a function that installs a project's lock, once per distinct lock, and gives the environment's Python."""
+    made = {}
+
+    def environment(project):
+        lock = project.path / "requirements" / "dev.txt"
+        digest = hashlib.sha256(lock.read_bytes()).hexdigest()
+        if digest not in made:
+            folder = tmp_path_factory.mktemp("environment")
+            run(BIN / "uv", "venv", "--quiet", "--python", sys.executable, folder)
+            run(
+                BIN / "uv", "pip", "sync", "--quiet", "--python", folder, "--require-hashes", "--compile-bytecode", lock
+            )
+            made[digest] = folder / "bin" / "python"
+        return made[digest]
+
+    return environment
+
+
+@pytest.fixture(scope="session")
+def snapshot(tmp_path_factory):
+    """Return a copy of the template as its working tree is, without what commands made in it."""
+    copy = tmp_path_factory.mktemp("snapshot") / "template"
+    made = shutil.ignore_patterns(".git", ".venv", "build", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT, copy, ignore=made)
+    return copy
+
+
+def run(*command, cwd=ROOT, code=0, **environment):
+    """Run a command, and fail with all it printed unless it exits as expected. Returns what it printed."""
+    ended = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == code, f"{' '.join(map(str, command))} exited with {ended.returncode}:\n{ended.stdout}"
+    return ended.stdout
+
+
+missing_tools = Counter()
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "tool(name): the test needs this program")
+
+
+def pytest_runtest_setup(item):
+    for marker in item.iter_markers("tool"):
+        (tool,) = marker.args
+        if shutil.which(tool) is None:
+            if os.environ.get("REQUIRE_TOOLS") == "1":
+                pytest.fail(f"{tool} is not installed, and REQUIRE_TOOLS=1 allows no skips.")
+            missing_tools[tool] += 1
+            pytest.skip(f"{tool} is not installed")
+
+
+def pytest_terminal_summary(terminalreporter):
+    for tool, count in missing_tools.items():
+        terminalreporter.write_line(f"{tool} is not installed: {count} tests did not run.", yellow=True)

@@ -1,0 +1,134 @@
+"""Documentation is true: trees, links, paths, tables and commands are those of the files."""
+
+import json
+import re
+import tomllib
+
+import pytest
+from conftest import QUESTIONS, ROOT, run
+
+TEMPLATE_DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def block(text, language, number=0):
+    """Return the content of the fenced block of a language that comes at this place among its kind."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[number]
+
+
+def paths_of_tree(text):
+    """Return the files that a drawn tree names: a name stands after the drawing, a folder's ends with a slash."""
+    folders, files = [], set()
+    for line in text.splitlines():
+        drawing, name = re.match(r"([│├└─\s]*)(\S+)", line).groups()
+        depth = len(drawing) // 4 - 1
+        del folders[depth:]
+        if name.endswith("/"):
+            folders.append(name)
+        else:
+            files.add("".join([*folders, name]))
+    return files
+
+
+def test_tree_in_the_emitted_readme_equals_the_bake(project):
+    readme = (project.path / "README.md").read_text(encoding="utf-8")
+
+    drawn = paths_of_tree(block(readme, "text"))
+
+    assert drawn == {path.relative_to(project.path).as_posix() for path in project.files()}
+
+
+MADE_BY_COMMANDS = (".venv/", "build/", "outputs/", "candidate/", "decision/", "sample.csv", "answers.yml")
+
+
+def check_links(document):
+    text = document.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text):
+        assert (document.parent / link).exists(), f"{document.name} links to {link}"
+
+
+def check_paths(document, *roots):
+    """A word in backticks that looks like a path must be one, or be made by a command."""
+    text = document.read_text(encoding="utf-8")
+    for path in re.findall(r"`((?:\.?[\w{}-]+/)+[\w.{}-]*|[\w-]+\.(?:py|yml|md|toml|txt|json))`", text):
+        places = [place for root in roots for place in (root / path, *root.glob(f"src/*/{path}"), root / "src" / path)]
+        known = any(place.exists() for place in [*places, document.parent / path])
+        assert known or path.startswith(MADE_BY_COMMANDS), f"{document.name} names {path}"
+
+
+def test_links_and_paths_in_emitted_documents_exist(project):
+    for document in project.path.rglob("*.md"):
+        check_links(document)
+        check_paths(document, project.path)
+
+
+@pytest.mark.parametrize("document", TEMPLATE_DOCS, ids=lambda path: path.name)
+def test_links_and_paths_in_the_template_s_documents_exist(document, defaults):
+    check_links(document)
+    check_paths(document, ROOT, defaults.path)
+
+
+@pytest.mark.tool("make")
+def test_emitted_readme_gives_the_commands_behind_each_target(defaults, tmp_path):
+    run("cp", "-r", defaults.path, tmp_path / "project")
+    told = block((defaults.path / "README.md").read_text(encoding="utf-8"), "bash", 2)
+    sections = dict(re.findall(r"^# make ([^\n]+)\n(.*?)(?=^# make|\Z)", told, re.DOTALL | re.MULTILINE))
+    targets = re.findall(r"^([a-z]+):.*## ", (defaults.path / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert [name.split()[0] for name in sections] == [name for name in targets if name != "help"]
+    for name, commands in sections.items():
+        if name == "setup":
+            (tmp_path / "project" / ".venv").mkdir()
+        dry = run("make", "--dry-run", *name.split(), cwd=tmp_path / "project")
+        lines = [line.strip() for line in dry.splitlines() if "touch" not in line]
+        assert lines == commands.strip().splitlines()
+        (tmp_path / "project" / ".venv" / "ready").touch()
+
+
+def test_questions_in_the_readme_are_those_that_are_asked():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    prompts = QUESTIONS["__prompts__"]
+    asked = [
+        f"| `{question}` | {prompts[question]} | {'derived' if '{{' in default else default} |"
+        for question, default in QUESTIONS.items()
+        if not question.startswith("_")
+    ]
+
+    assert "\n".join(asked) in readme
+
+
+def test_every_question_has_a_prompt():
+    assert QUESTIONS["__prompts__"].keys() == {question for question in QUESTIONS if not question.startswith("_")}
+
+
+def test_every_direct_dependency_has_a_reason():
+    reasons = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+    for path in (ROOT / "pyproject.toml", ROOT / "{{cookiecutter.project_slug}}" / "pyproject.toml"):
+        groups = tomllib.loads(re.sub(r"\{\{.*?\}\}", "x", path.read_text(encoding="utf-8")))["dependency-groups"]
+        for item in (item for group in groups.values() for item in group if isinstance(item, str)):
+            name = re.match(r"[a-z0-9-]+", item).group()
+            assert f"`{name}`" in reasons, name
+
+
+def test_readme_names_two_commands_for_a_newcomer():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    first_run = readme.partition("## First run")[2].partition("\n## ")[0]
+
+    assert set(re.findall(r"\bmake ([a-z-]+)", first_run)) == {"demo", "test"}
+
+
+@pytest.mark.tool("make")
+@pytest.mark.parametrize("folder", ["template", "project"])
+def test_help_lists_every_target(folder, defaults):
+    root = ROOT if folder == "template" else defaults.path
+    phony = re.search(r"^\.PHONY: (.*)$", (root / "Makefile").read_text(encoding="utf-8"), re.MULTILINE).group(1)
+
+    told = run("make", "help", cwd=root)
+
+    assert [line.split()[0] for line in told.splitlines() if line.startswith("  ")] == phony.split()
+
+
+def test_notebooks_are_stored_without_output(defaults):
+    for path in defaults.path.rglob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        assert [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")] == []

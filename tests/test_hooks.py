@@ -1,0 +1,112 @@
+"""The hooks, as functions; what they do in a bake is tested in test_bake.py."""
+
+import pytest
+
+from hooks.post_gen_project import remove, unwanted
+from hooks.pre_gen_project import INSTALLED, problems
+
+GOOD = {
+    "project_name": "Wine Quality",
+    "project_slug": "wine-quality",
+    "package_name": "wine_quality",
+    "model_name": "wine-quality",
+    "organisation": "Contoso",
+}
+
+
+def test_good_answers_have_no_problems():
+    assert list(problems(GOOD)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param({"package_name": "class"}, "keyword", id="keyword"),
+        pytest.param({"package_name": "test"}, "standard library", id="standard_library"),
+        pytest.param({"package_name": "numpy"}, "installs", id="installed"),
+        pytest.param({"package_name": "docs"}, "folder", id="folder"),
+        pytest.param({"package_name": "123"}, "a letter first", id="digits"),
+        pytest.param({"package_name": "___"}, "a letter first", id="underscores"),
+        pytest.param({"package_name": "été"}, "lower-case letters", id="accents"),
+        pytest.param({"package_name": "Wine"}, "lower-case letters", id="upper_case"),
+        pytest.param({"package_name": "wine-quality"}, "underscores", id="hyphen"),
+        pytest.param({"package_name": ""}, "empty", id="empty"),
+        pytest.param({"package_name": "a" * 41}, "at most 40", id="too_long"),
+        pytest.param({"project_slug": "wine quality"}, "hyphens", id="slug_with_space"),
+        pytest.param({"project_slug": "../wine"}, "hyphens", id="slug_that_leaves_the_folder"),
+        pytest.param({"project_slug": "-wine"}, "a letter first", id="slug_like_an_option"),
+        pytest.param({"model_name": "a/b"}, "hyphens", id="model_with_slash"),
+        pytest.param({"model_name": "it's"}, "hyphens", id="model_with_quote"),
+        pytest.param({"project_name": " "}, "empty", id="blank_name"),
+        pytest.param({"project_name": "a" * 61}, "at most 60", id="name_too_long"),
+        pytest.param({"project_name": "a\nb"}, "line break", id="name_with_line_break"),
+        pytest.param({"organisation": "a\x00b"}, "cannot be printed", id="control_character"),
+    ],
+)
+def test_a_wrong_answer_is_told_by_question_and_reason(change, said):
+    (sentence,) = problems(GOOD | change)
+
+    assert sentence.startswith(f"{next(iter(change))}: ")
+    assert said in sentence
+
+
+def test_all_wrong_answers_are_told_at_once():
+    wrong = dict.fromkeys(GOOD, "")
+
+    assert [sentence.split(":")[0] for sentence in problems(wrong)] == sorted(wrong, key=list(PROBLEM_ORDER).index)
+
+
+PROBLEM_ORDER = ("project_name", "organisation", "project_slug", "package_name", "model_name")
+
+
+@pytest.mark.slow
+def test_every_installed_package_is_refused_as_a_name(environment, defaults):
+    from conftest import run  # noqa: PLC0415
+
+    listing = "import importlib.metadata as m; print(*m.packages_distributions())"
+    importable = set(run(environment(defaults), "-c", listing).split())
+
+    names = {name for name in importable if name.isidentifier() and name == name.lower() and not name.startswith("_")}
+    assert names <= INSTALLED | {"pip"}
+
+
+TABLE = {
+    "serving": {"online": ["app.py", "shared.py"], "batch": ["batch.py", "shared.py"], "none": []},
+    "monitoring": {True: ["{package_name}/monitor.py"], False: []},
+}
+
+
+@pytest.mark.parametrize(
+    ("answers", "paths"),
+    [
+        ({"serving": "online", "monitoring": True}, ["batch.py"]),
+        ({"serving": "batch", "monitoring": False}, ["app.py", "wine/monitor.py"]),
+        ({"serving": "none", "monitoring": False}, ["app.py", "batch.py", "shared.py", "wine/monitor.py"]),
+    ],
+    ids=["online", "batch", "none"],
+)
+def test_what_no_answer_brings_is_unwanted(answers, paths):
+    assert unwanted(answers | {"package_name": "wine"}, TABLE) == paths
+
+
+def test_an_answer_that_the_table_does_not_know_is_an_error():
+    with pytest.raises(KeyError):
+        unwanted({"serving": "both", "monitoring": True, "package_name": "wine"}, TABLE)
+
+
+def test_removing_takes_the_folders_left_empty(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "file").touch()
+    (tmp_path / "kept").touch()
+
+    remove((tmp_path / "a" / "b" / "file").relative_to(tmp_path))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_removing_what_is_not_there_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(FileNotFoundError):
+        remove(tmp_path / "none")

@@ -1,0 +1,151 @@
+"""What every baked project must satisfy, whatever was answered."""
+
+import hashlib
+import json
+import re
+import sys
+import tomllib
+
+import nbformat
+import pytest
+import yaml
+from conftest import BIN, ROOT, run
+
+MOST_FILES, MOST_LINES = 90, 4500
+
+
+def expected_files(answers):
+    listed = (ROOT / "tests" / "expected_files.txt").read_text(encoding="utf-8").splitlines()
+    return {line.format_map(answers) for line in listed}
+
+
+def test_holds_exactly_the_expected_files(project):
+    files = {path.relative_to(project.path).as_posix() for path in project.files()}
+
+    assert files == expected_files(project.answers)
+
+
+def test_stays_within_the_size_that_a_person_can_read(defaults):
+    files = defaults.files()
+    lines = sum(
+        len(path.read_text(encoding="utf-8").splitlines()) for path in files if path.parent.name != "requirements"
+    )
+
+    assert len(files) <= MOST_FILES
+    assert lines <= MOST_LINES
+
+
+def test_leaves_nothing_unrendered(project):
+    for path in project.files():
+        unrendered = re.search(r"\{\{|\{%|\{#|cookiecutter\.(?!json)", path.read_text(encoding="utf-8"))
+
+        assert not unrendered, f"{path}: {unrendered}"
+        assert "{" not in str(path.relative_to(project.path))
+
+
+PARSERS = {
+    ".yml": yaml.safe_load,
+    ".yaml": yaml.safe_load,
+    ".toml": tomllib.loads,
+    ".json": json.loads,
+    ".ipynb": lambda text: nbformat.validate(nbformat.reads(text, as_version=4)),
+}
+
+
+def test_every_file_of_a_known_type_parses(project):
+    parsed = [PARSERS[path.suffix](path.read_text("utf-8")) for path in project.files() if path.suffix in PARSERS]
+
+    assert len(parsed) >= 3
+
+
+def test_hostile_text_arrives_as_it_was_answered(project):
+    registration = yaml.safe_load((project.path / "src" / "parameters.yml").read_text("utf-8"))["registration"]
+
+    assert registration["tags"] == {
+        "project": project.answers["project_name"].replace("{{ 7*7 }}", "49"),
+        "owner": project.answers["organisation"].replace("{{ 7*7 }}", "49"),
+    }
+
+
+@pytest.mark.parametrize("command", [("check",), ("format", "--check")], ids=["check", "format"])
+def test_is_clean_by_its_own_ruff_settings(project, command):
+    run(BIN / "ruff", *command, "--no-cache", ".", cwd=project.path)
+
+
+def test_template_and_project_follow_the_same_style():
+    ours, theirs = (
+        tomllib.loads(path.read_text(encoding="utf-8").replace("{{ cookiecutter.", "").replace(" }}", ""))["tool"][
+            "ruff"
+        ]
+        for path in (ROOT / "pyproject.toml", ROOT / "{{cookiecutter.project_slug}}" / "pyproject.toml")
+    )
+
+    assert ours["line-length"] == theirs["line-length"]
+    assert ours["lint"] == theirs["lint"]
+
+
+def test_template_and_project_pin_the_same_tools():
+    ours, theirs = (
+        dict(re.findall(r"^([a-z0-9-]+)==(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+        for path in (
+            ROOT / "requirements" / "dev.txt",
+            ROOT / "{{cookiecutter.project_slug}}" / "requirements" / "dev.txt",
+        )
+    )
+
+    assert {name: ours[name] for name in ("ruff", "mypy", "pytest", "pre-commit")}.items() <= theirs.items()
+
+
+@pytest.fixture(scope="session")
+def ended():
+    """Remember what ran: most answers do not change the Python."""
+    return {}
+
+
+def once_per_python(ended, project, what, action):
+    digest = hashlib.sha256(what.encode())
+    for path in project.files():
+        if path.suffix in (".py", ".toml", ".ipynb", ".txt") or path.name == "parameters.yml":
+            digest.update(path.relative_to(project.path).as_posix().encode() + b"\0" + path.read_bytes())
+    if digest.digest() not in ended:
+        ended[digest.digest()] = action()
+
+
+@pytest.mark.slow
+def test_types_are_right(project, environment, ended):
+    python = environment(project)
+    once_per_python(
+        ended, project, "mypy", lambda: run(python, "-m", "mypy", "--cache-dir", "/dev/null", cwd=project.path)
+    )
+
+
+@pytest.mark.slow
+def test_passes_its_own_tests(project, environment, ended):
+    python = environment(project)
+    once_per_python(
+        ended,
+        project,
+        "pytest",
+        lambda: run(
+            python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=project.path, PYTHONDONTWRITEBYTECODE="1"
+        ),
+    )
+
+
+@pytest.mark.slow
+def test_locks_install_what_scoring_and_training_import(defaults, tmp_path):
+    modules = {"score": ["app", "scoring"], "train": ["train", "evaluate", "register", "fetch", "withdraw"]}
+    for group, names in modules.items():
+        folder = tmp_path / group
+        lock = defaults.path / "requirements" / f"{group}.txt"
+        run(BIN / "uv", "venv", "--quiet", "--python", sys.executable, folder)
+        run(BIN / "uv", "pip", "sync", "--quiet", "--python", folder, "--require-hashes", lock)
+        for name in names:
+            module = f"{defaults.answers['package_name']}.{name}"
+            run(
+                folder / "bin" / "python",
+                "-c",
+                f"import {module}",
+                cwd=defaults.path / "src",
+                PYTHONDONTWRITEBYTECODE="1",
+            )
