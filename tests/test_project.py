@@ -112,11 +112,10 @@ def once_per_python(ended, project, what, action):
 
 
 @pytest.mark.slow
-def test_types_are_right(project, environment, ended):
-    python = environment(project)
-    once_per_python(
-        ended, project, "mypy", lambda: run(python, "-m", "mypy", "--cache-dir", "/dev/null", cwd=project.path)
-    )
+def test_types_are_right(project, environment, ended, tmp_path_factory):
+    cache = tmp_path_factory.getbasetemp() / "mypy"
+    command = (environment(project), "-m", "mypy", "--cache-dir", cache)
+    once_per_python(ended, project, "mypy", lambda: run(*command, cwd=project.path))
 
 
 @pytest.mark.slow

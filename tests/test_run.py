@@ -24,7 +24,7 @@ def test_the_template_s_first_commands_work_on_a_fresh_copy(snapshot):
 @pytest.fixture(scope="module")
 def lively(defaults, tmp_path_factory):
     """Return a project in a folder with an awkward name, and what its first commands printed."""
-    folder = tmp_path_factory.mktemp("in") / "my 1st project, 100% (new)"
+    folder = tmp_path_factory.mktemp("in") / "my #1 project (new)"
     shutil.copytree(defaults.path, folder)
     return folder, run("bash", "-euc", commands(folder / "README.md"), cwd=folder)
 

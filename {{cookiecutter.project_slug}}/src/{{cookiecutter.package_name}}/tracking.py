@@ -23,7 +23,7 @@ def connect() -> MlflowClient:
     uri = mlflow.get_tracking_uri()
     try:
         return MlflowClient()
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"The registry {uri} cannot be opened; is MLFLOW_TRACKING_URI right? {reason}") from error
 
