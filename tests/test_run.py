@@ -1,7 +1,15 @@
 """The first command blocks of both READMEs, verbatim, and the lifecycle that they start."""
 
+import json
+import os
 import re
 import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from contextlib import contextmanager
 
 import pytest
 from conftest import ROOT, run
@@ -93,6 +101,61 @@ def test_a_failing_step_fails_the_run_with_a_sentence(lively):
 
 def test_lint_passes_in_the_project(lively):
     make(lively, "lint")
+
+
+@contextmanager
+def serving(lively, *command, url):
+    """Keep a command running until its service answers, and stop it and all that it started at the end."""
+    command = [shutil.which("make"), *command]
+    with subprocess.Popen(command, cwd=lively[0], start_new_session=True) as process:
+        try:
+            wait_for(url)
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+def wait_for(url):
+    for _ in range(600):
+        try:
+            return get(url)
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} never answered")
+
+
+def get(url, body=None):
+    with urllib.request.urlopen(url, data=body, timeout=30) as answer:  # noqa: S310
+        return answer.read()
+
+
+@pytest.fixture
+def port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+def test_serve_answers_the_request_in_the_readme(lively, port):
+    request = re.search(r"--data '(.*?)' http://127\.0\.0\.1:8080(/\S+)", (lively[0] / "README.md").read_text("utf-8"))
+    url = f"http://127.0.0.1:{port}"
+
+    with serving(lively, "serve", f"PORT={port}", url=f"{url}/healthz"):
+        answer = json.loads(get(url + request.group(2), request.group(1).encode()))
+
+    assert list(answer) == ["result"]
+    assert len(answer["result"]) == 1
+
+
+def test_ui_shows_the_plots_of_a_run(lively, port):
+    run_id = json.loads((lively[0] / "outputs" / "candidate" / "metrics.json").read_text("utf-8"))["run_id"]
+    url = f"http://127.0.0.1:{port}"
+
+    with serving(lively, "ui", f"UI_PORT={port}", url=url):
+        page = get(url)
+        plot = get(f"{url}/get-artifact?run_uuid={run_id}&path=plots/residuals.png")
+
+    assert b"<title>MLflow</title>" in page
+    assert plot.startswith(b"\x89PNG")
 
 
 @pytest.mark.tool("git")

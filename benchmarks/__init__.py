@@ -1,0 +1,1 @@
+"""Measure what README.md states: `make bench` prints the table of its section Figures."""

@@ -1,0 +1,74 @@
+"""The baked project: how long its installation and its run take, and what its service needs."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from benchmarks.measure import ROOT, memory, run
+
+REQUESTS = 2000
+
+
+def measure(scratch: Path) -> list[tuple[str, str]]:
+    """Bake, install, run and serve the default project."""
+    run(sys.executable, "-m", "cookiecutter", ROOT, "--no-input", "--output-dir", scratch)
+    project = scratch / "diabetes-regression"
+    installed = run("make", "setup", cwd=project).wall
+    first = run("make", "run", cwd=project).wall
+    second = run("make", "run", cwd=project).wall
+    run("make", "smoke", cwd=project)
+    return [
+        ("`make setup` of the baked project", f"{installed:.0f} s"),
+        ("`make run` after it, the first time", f"{first:.0f} s"),
+        ("`make run` again, with a champion to compare with", f"{second:.0f} s"),
+        *serve(project),
+    ]
+
+
+def serve(project: Path) -> list[tuple[str, str]]:
+    """Start the service and score one row many times, one request after another."""
+    package = next(path.parent.name for path in (project / "src").glob("*/app.py"))
+    command = ["../.venv/bin/python", "-m", f"{package}.app", "--folder", "../outputs/serving", "--port", "0"]
+    began = time.monotonic()
+    with subprocess.Popen(command, cwd=project / "src", stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = re.search(r"http://\S+", process.stdout.readline())
+        assert address
+        body = json.dumps({"data": sample(address.group())[:1]}).encode()
+        score(address.group(), body)
+        started = time.monotonic() - began
+        before = cpu(process.pid)
+        for _ in range(REQUESTS):
+            score(address.group(), body)
+        per_request = (cpu(process.pid) - before) / REQUESTS
+        held = memory(process.pid)
+        process.terminate()
+    return [
+        ("the service: first answer after its start", f"{started:.1f} s"),
+        (f"the service: memory after {REQUESTS} requests", f"{held:.0f} MB"),
+        ("the service: CPU for a request of one row, a new connection each", f"{per_request * 1e6:.0f} us"),
+    ]
+
+
+def sample(address: str) -> list[list[float]]:
+    """Return the rows that the service's description offers."""
+    with urllib.request.urlopen(f"{address}/swagger.json", timeout=10) as answer:  # noqa: S310
+        content = json.load(answer)["paths"]["/score"]["post"]["requestBody"]["content"]
+    rows: list[list[float]] = content["application/json"]["schema"]["example"]["data"]
+    return rows
+
+
+def score(address: str, body: bytes) -> None:
+    """Ask for predictions."""
+    with urllib.request.urlopen(f"{address}/score", data=body, timeout=10) as answer:  # noqa: S310
+        answer.read()
+
+
+def cpu(pid: int) -> float:
+    """Return how many CPU seconds a process has used (Linux)."""
+    ticks = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / 100
