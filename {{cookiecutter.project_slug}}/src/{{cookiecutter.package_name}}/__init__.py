@@ -2,5 +2,6 @@
 
 import os
 
-# MLflow reports usage to its makers unless this is set before it is imported.
+# MLflow reads both when it is imported: whether to report usage to its makers, and to be loud where git is missing.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
