@@ -116,12 +116,17 @@ def snapshot(tmp_path_factory):
     return copy
 
 
+# A make that runs under `make test` must not think that it is a part of it.
+SET_BY_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")
+
+
 def run(*command, cwd=ROOT, code=0, **environment):
     """Run a command, and fail with all it printed unless it exits as expected. Returns what it printed."""
+    inherited = {name: value for name, value in os.environ.items() if name not in SET_BY_MAKE}
     ended = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
-        env={**os.environ, **environment},
+        env={**inherited, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
@@ -151,4 +156,4 @@ def pytest_runtest_setup(item):
 
 def pytest_terminal_summary(terminalreporter):
     for tool, count in missing_tools.items():
-        terminalreporter.write_line(f"{tool} is not installed: {count} tests did not run.", yellow=True)
+        terminalreporter.write_line(f"{tool} is not installed; tests not run for want of it: {count}", yellow=True)
