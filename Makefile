@@ -2,7 +2,7 @@
 
 PYTHON ?= python3.11
 TOOL := .venv/bin/python -m
-LOCK := .venv/bin/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-annotate --no-header
+LOCK := .venv/bin/uv pip compile pyproject.toml --quiet --universal --fork-strategy fewest --generate-hashes --no-annotate --no-header
 BAKED := build/demo/diabetes-regression
 
 .DEFAULT_GOAL := help
@@ -42,10 +42,7 @@ bench: setup ## measure what README.md states
 lock: setup ## resolve all dependencies anew (UPGRADE=--upgrade: to newer versions)
 	$(LOCK) --group dev -o requirements/dev.txt $(UPGRADE)
 	$(LOCK) --group uv -o requirements/uv.txt $(UPGRADE)
-	rm -rf build/lock
-	$(TOOL) cookiecutter . --no-input --output-dir build/lock
-	$(MAKE) --no-print-directory -C build/lock/diabetes-regression lock UPGRADE=$(UPGRADE)
-	cp build/lock/diabetes-regression/requirements/*.txt '{{cookiecutter.project_slug}}/requirements/'
+	.venv/bin/python requirements/lock_project.py $(UPGRADE)
 
 clean: ## remove what these commands make, but .venv
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache

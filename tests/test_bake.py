@@ -1,6 +1,7 @@
 """Baking itself: what is refused, what the hooks remove, and the ways people bake."""
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -43,7 +44,7 @@ def test_all_refusals_come_in_one_message(tmp_path):
 def with_an_option(snapshot, tmp_path):
     """Return a function that gives the template a question, and the table its answers."""
     template = tmp_path / "template"
-    run("cp", "-r", snapshot, template)
+    shutil.copytree(snapshot, template)
 
     def with_an_option(table):
         path = template / "cookiecutter.json"
@@ -93,7 +94,7 @@ def git(*arguments, cwd):
 @pytest.mark.tool("git")
 def test_cruft_creates_a_project_and_updates_it(snapshot, tmp_path):
     template = tmp_path / "template"
-    run("cp", "-r", snapshot, template)
+    shutil.copytree(snapshot, template)
     git("init", "--quiet", "--initial-branch=main", cwd=template)
     git("add", "--all", cwd=template)
     git("commit", "--quiet", "--message=first", cwd=template)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import tomllib
 
 import pytest
@@ -51,6 +52,7 @@ def check_paths(document, *roots):
     text = document.read_text(encoding="utf-8")
     for path in re.findall(r"`((?:\.?[\w{}-]+/)+[\w.{}-]*|[\w-]+\.(?:py|yml|md|toml|txt|json))`", text):
         places = [place for root in roots for place in (root / path, *root.glob(f"src/*/{path}"), root / "src" / path)]
+        places += [root / "tests" / path for root in roots]
         known = any(place.exists() for place in [*places, document.parent / path])
         assert known or path.startswith(MADE_BY_COMMANDS), f"{document.name} names {path}"
 
@@ -69,7 +71,7 @@ def test_links_and_paths_in_the_template_s_documents_exist(document, defaults):
 
 @pytest.mark.tool("make")
 def test_emitted_readme_gives_the_commands_behind_each_target(defaults, tmp_path):
-    run("cp", "-r", defaults.path, tmp_path / "project")
+    shutil.copytree(defaults.path, tmp_path / "project")
     told = block((defaults.path / "README.md").read_text(encoding="utf-8"), "bash", 2)
     sections = dict(re.findall(r"^# make ([^\n]+)\n(.*?)(?=^# make|\Z)", told, re.DOTALL | re.MULTILINE))
     targets = re.findall(r"^([a-z]+):.*## ", (defaults.path / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
@@ -84,13 +86,24 @@ def test_emitted_readme_gives_the_commands_behind_each_target(defaults, tmp_path
         (tmp_path / "project" / ".venv" / "ready").touch()
 
 
+def prompt_of(question):
+    prompt = QUESTIONS["__prompts__"][question]
+    return prompt if isinstance(prompt, str) else prompt["__prompt__"]
+
+
+def default_of(question):
+    default = QUESTIONS[question]
+    if isinstance(default, list):
+        return ", ".join(f"`{answer}`" for answer in default)
+    return "derived" if "{{" in default else default
+
+
 def test_questions_in_the_readme_are_those_that_are_asked():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
 
-    prompts = QUESTIONS["__prompts__"]
     asked = [
-        f"| `{question}` | {prompts[question]} | {'derived' if '{{' in default else default} |"
-        for question, default in QUESTIONS.items()
+        f"| `{question}` | {prompt_of(question)} | {default_of(question)} |"
+        for question in QUESTIONS
         if not question.startswith("_")
     ]
 
@@ -101,10 +114,10 @@ def test_every_question_has_a_prompt():
     assert QUESTIONS["__prompts__"].keys() == {question for question in QUESTIONS if not question.startswith("_")}
 
 
-def test_every_direct_dependency_has_a_reason():
+def test_every_direct_dependency_has_a_reason(project):
     reasons = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
-    for path in (ROOT / "pyproject.toml", ROOT / "{{cookiecutter.project_slug}}" / "pyproject.toml"):
-        groups = tomllib.loads(re.sub(r"\{\{.*?\}\}", "x", path.read_text(encoding="utf-8")))["dependency-groups"]
+    for root in (ROOT, project.path):
+        groups = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
         for item in (item for group in groups.values() for item in group if isinstance(item, str)):
             name = re.match(r"[a-z0-9-]+", item).group()
             assert f"`{name}`" in reasons, name

@@ -72,25 +72,20 @@ def test_is_clean_by_its_own_ruff_settings(project, command):
     run(BIN / "ruff", *command, "--no-cache", ".", cwd=project.path)
 
 
-def test_template_and_project_follow_the_same_style():
+def test_template_and_project_follow_the_same_style(project):
     ours, theirs = (
-        tomllib.loads(path.read_text(encoding="utf-8").replace("{{ cookiecutter.", "").replace(" }}", ""))["tool"][
-            "ruff"
-        ]
-        for path in (ROOT / "pyproject.toml", ROOT / "{{cookiecutter.project_slug}}" / "pyproject.toml")
+        tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ruff"]
+        for root in (ROOT, project.path)
     )
 
     assert ours["line-length"] == theirs["line-length"]
     assert ours["lint"] == theirs["lint"]
 
 
-def test_template_and_project_pin_the_same_tools():
+def test_template_and_project_pin_the_same_tools(project):
     ours, theirs = (
-        dict(re.findall(r"^([a-z0-9-]+)==(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE))
-        for path in (
-            ROOT / "requirements" / "dev.txt",
-            ROOT / "{{cookiecutter.project_slug}}" / "requirements" / "dev.txt",
-        )
+        dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (root / "requirements" / "dev.txt").read_text("utf-8"), re.MULTILINE))
+        for root in (ROOT, project.path)
     )
 
     assert {name: ours[name] for name in ("ruff", "mypy", "pytest", "pre-commit")}.items() <= theirs.items()

@@ -136,14 +136,13 @@ def port():
 
 
 def test_serve_answers_the_request_in_the_readme(lively, port):
-    request = re.search(r"--data '(.*?)' http://127\.0\.0\.1:8080(/\S+)", (lively[0] / "README.md").read_text("utf-8"))
+    request = re.search(r"--data @(\S+) http://127\.0\.0\.1:8080(/\S+)", (lively[0] / "README.md").read_text("utf-8"))
     url = f"http://127.0.0.1:{port}"
 
     with serving(lively, "serve", f"PORT={port}", url=f"{url}/healthz"):
-        answer = json.loads(get(url + request.group(2), request.group(1).encode()))
+        answer = json.loads(get(url + request.group(2), (lively[0] / request.group(1)).read_bytes()))
 
-    assert list(answer) == ["result"]
-    assert len(answer["result"]) == 1
+    assert len(answer["result"]) == 2
 
 
 def test_ui_shows_the_plots_of_a_run(lively, port):

@@ -11,8 +11,10 @@ import yaml
 from {{ cookiecutter.package_name }} import registry, tracking
 from {{ cookiecutter.package_name }}.pipeline import MODEL_NAME, TRAINING, flag
 from {{ cookiecutter.package_name }}.registry import Version
+from {{ cookiecutter.package_name }}.sample import sample
 
 SRC = Path(__file__).parents[1] / "src"
+FEW_ROWS = 2000  # enough to train on, few enough to do so often
 
 
 class Workspace:
@@ -56,10 +58,12 @@ class Workspace:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a workspace that is ready to train, with an empty store: making the store takes a while."""
     folder = tmp_path_factory.mktemp("prepared")
-    shutil.copy(SRC / "parameters.yml", folder)
+    for name in ("parameters.yml", "request.json"):
+        shutil.copy(SRC / name, folder)
     with pytest.MonkeyPatch.context() as monkeypatch:
-        workspace = Workspace(folder, monkeypatch)
-        workspace.call("data", "--output", "data")
+        Workspace(folder, monkeypatch)
+        (folder / "data").mkdir()
+        sample().head(FEW_ROWS).to_csv(folder / "data" / "sample.csv", index=False)
         tracking.connect()
     return folder
 

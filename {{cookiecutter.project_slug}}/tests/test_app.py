@@ -13,9 +13,8 @@ from conftest import SRC, Workspace
 from test_scoring import BAD_REQUESTS
 
 from {{ cookiecutter.package_name }} import smoke_test
-from {{ cookiecutter.package_name }}.schema import SAMPLE
 
-SAMPLE_BODY = json.dumps({"data": SAMPLE})
+SAMPLE_BODY = (SRC / "request.json").read_bytes()
 http = urllib3.PoolManager(retries=False, timeout=10)
 
 
@@ -45,7 +44,7 @@ def test_scores(url: str) -> None:
 
     assert response.status == 200
     assert response.headers["content-type"] == "application/json"
-    assert len(response.json()["result"]) == len(SAMPLE)
+    assert len(response.json()["result"]) == len(json.loads(SAMPLE_BODY)["data"])
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz"])

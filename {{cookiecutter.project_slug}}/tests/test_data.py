@@ -11,31 +11,41 @@ from conftest import Workspace
 
 from {{ cookiecutter.package_name }} import data
 from {{ cookiecutter.package_name }}.program import UserError
-from {{ cookiecutter.package_name }}.schema import FEATURES, TARGET
+from {{ cookiecutter.package_name }}.sample import sample
+from {{ cookiecutter.package_name }}.schema import FEATURES, TARGET, TRAINING_DATA
 
+COLUMNS = list(TRAINING_DATA.columns)
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
 
-def test_sample_data_satisfies_the_schema(workspace: Workspace) -> None:
-    frame = data.read(Path("data"))
-
-    assert list(frame.columns) == [*FEATURES, TARGET]
-    assert len(frame) == len(data.sample())
-    pd.testing.assert_frame_equal(frame, data.sample()[[*FEATURES, TARGET]])
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    return sample().head(300)[COLUMNS].astype(float)
 
 
-def test_columns_may_come_in_any_order(tmp_path: Path) -> None:
-    data.sample().iloc[:, ::-1].to_csv(tmp_path / "reversed.csv", index=False)
+def test_sample_data_satisfies_the_schema(tmp_path: Path) -> None:
+    sample().to_csv(tmp_path / "sample.csv", index=False)
 
-    assert list(data.read(tmp_path).columns) == [*FEATURES, TARGET]
+    pd.testing.assert_frame_equal(data.read(tmp_path), sample()[COLUMNS].astype(float))
 
 
-def test_all_files_of_a_folder_are_one_table(tmp_path: Path) -> None:
-    sample = data.sample()
-    sample[:100].to_csv(tmp_path / "a.csv", index=False)
-    sample[100:].to_csv(tmp_path / "b.csv", index=False)
+def test_the_program_writes_the_sample(workspace: Workspace) -> None:
+    workspace.call("data", "--output", "written")
 
-    pd.testing.assert_frame_equal(data.read(tmp_path), sample[[*FEATURES, TARGET]])
+    assert len(data.read(Path("written"))) == len(sample())
+
+
+def test_columns_may_come_in_any_order(frame: pd.DataFrame, tmp_path: Path) -> None:
+    frame.iloc[:, ::-1].to_csv(tmp_path / "reversed.csv", index=False)
+
+    pd.testing.assert_frame_equal(data.read(tmp_path), frame)
+
+
+def test_all_files_of_a_folder_are_one_table(frame: pd.DataFrame, tmp_path: Path) -> None:
+    frame[:100].to_csv(tmp_path / "a.csv", index=False)
+    frame[100:].to_csv(tmp_path / "b.csv", index=False)
+
+    pd.testing.assert_frame_equal(data.read(tmp_path), frame)
 
 
 def test_fingerprint_is_that_of_the_bytes(workspace: Workspace) -> None:
@@ -75,8 +85,10 @@ def with_value(column: str, value: object) -> Change:
         pytest.param(lambda frame: frame[:9], "9 rows are too few", id="few_rows"),
     ],
 )
-def test_bad_data_is_refused_with_column_and_line(tmp_path: Path, change: Change, said: str) -> None:
-    change(data.sample()).to_csv(tmp_path / "bad.csv", index=False)
+def test_bad_data_is_refused_with_column_and_line(
+    frame: pd.DataFrame, tmp_path: Path, change: Change, said: str
+) -> None:
+    change(frame).to_csv(tmp_path / "bad.csv", index=False)
 
     with pytest.raises(UserError, match=said):
         data.read(tmp_path)
@@ -95,8 +107,8 @@ def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
         data.read(tmp_path)
 
 
-def test_several_faults_are_told_at_once(tmp_path: Path) -> None:
-    data.sample().drop(columns=FEATURES[0]).assign(more=1.0).to_csv(tmp_path / "bad.csv", index=False)
+def test_several_faults_are_told_at_once(frame: pd.DataFrame, tmp_path: Path) -> None:
+    frame.drop(columns=FEATURES[0]).assign(more=1.0).to_csv(tmp_path / "bad.csv", index=False)
 
     with pytest.raises(UserError) as raised:
         data.read(tmp_path)

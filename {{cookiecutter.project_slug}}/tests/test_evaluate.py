@@ -6,12 +6,17 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import Workspace
+from conftest import SRC, Workspace
 
+from {{ cookiecutter.package_name }} import parameters
 from {{ cookiecutter.package_name }}.evaluate import decide
 from {{ cookiecutter.package_name }}.handover import Champion
+from {{ cookiecutter.package_name }}.parameters import Evaluation
+from {{ cookiecutter.package_name }}.schema import FEATURES
 
 BOTH = {"loss": "lower", "gain": "higher"}
+METRIC = next(iter(parameters.read(SRC / "parameters.yml").evaluation.metrics))
+LOSS = Evaluation(metrics={"loss": "lower"})
 
 
 @pytest.mark.parametrize(
@@ -33,19 +38,35 @@ BOTH = {"loss": "lower", "gain": "higher"}
 def test_promotes_what_is_better(
     candidate: dict[str, float], champion: dict[str, float], directions: dict[str, Any], promote: bool
 ) -> None:
-    decision = decide(candidate, Champion(version=7, metrics=champion), directions)
+    decision = decide(candidate, Champion(version=7, metrics=champion), Evaluation(metrics=directions))
 
     assert decision.promote == promote
     assert decision.overridden_by is None
     assert "version 7" in decision.reason
 
 
+@pytest.mark.parametrize(
+    ("gain", "none_worse", "all_better", "any_better"),
+    [(2.0, True, True, True), (1.0, True, False, True), (0.5, False, False, True)],
+    ids=["better", "equal", "worse"],
+)
+def test_several_metrics_combine_by_the_rule_that_is_configured(
+    gain: float, none_worse: bool, all_better: bool, any_better: bool
+) -> None:
+    champion = Champion(version=1, metrics={"loss": 2.0, "gain": 1.0})
+    for rule, promote in {"none_worse": none_worse, "all_better": all_better, "any_better": any_better}.items():
+        decision = decide({"loss": 1.0, "gain": gain}, champion, Evaluation(metrics=BOTH, promote_if=rule))
+
+        assert decision.promote == promote, rule
+        assert f"Asked for: {rule}." in decision.reason
+
+
 def test_promotes_the_first_model() -> None:
-    assert decide({"loss": 9e9}, None, {"loss": "lower"}).promote
+    assert decide({"loss": 9e9}, None, LOSS).promote
 
 
 def test_run_evaluation_false_promotes_without_comparing() -> None:
-    decision = decide({"loss": 2.0}, None, {"loss": "lower"}, run_evaluation=False)
+    decision = decide({"loss": 2.0}, None, LOSS, run_evaluation=False)
 
     assert (decision.promote, decision.overridden_by) == (True, "RUN_EVALUATION")
 
@@ -56,7 +77,7 @@ def test_allow_run_cancel_false_promotes_and_says_so_where_it_overrode_the_figur
 ) -> None:
     champion = Champion(version=1, metrics={"loss": 1.0})
 
-    decision = decide({"loss": loss}, champion, {"loss": "lower"}, allow_run_cancel=False)
+    decision = decide({"loss": loss}, champion, LOSS, allow_run_cancel=False)
 
     assert (decision.promote, decision.overridden_by) == (True, overridden_by)
 
@@ -67,18 +88,18 @@ def rewrite(path: str, **changes: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metrics", "said"),
+    ("value", "said"),
     [
-        pytest.param({}, "has no metric 'mse'", id="absent"),
-        pytest.param({"mse": float("nan")}, "metrics.mse: .*finite", id="nan"),
-        pytest.param({"mse": "low"}, "metrics.mse: .*number", id="text"),
-        pytest.param({"mse": 1.0}, "says mse 1, but the model beside it has 3295.7", id="untrue"),
+        pytest.param(None, f"has no metric '{METRIC}'", id="absent"),
+        pytest.param(float("nan"), rf"metrics\.{METRIC}: .*finite", id="nan"),
+        pytest.param("low", rf"metrics\.{METRIC}: .*number", id="text"),
+        pytest.param(123.0, f"says {METRIC} 123, but the model beside it has", id="untrue"),
     ],
 )
-def test_a_metric_that_cannot_be_trusted_is_an_error(
-    workspace_with_champion: Workspace, metrics: dict[str, Any], said: str
-) -> None:
-    rewrite("candidate/metrics.json", metrics=metrics)
+def test_a_metric_that_cannot_be_trusted_is_an_error(workspace_with_champion: Workspace, value: Any, said: str) -> None:
+    measured = json.loads(Path("candidate/metrics.json").read_text(encoding="utf-8"))["metrics"]
+    del measured[METRIC]
+    rewrite("candidate/metrics.json", metrics=measured if value is None else {**measured, METRIC: value})
     Path("decision/decision.json").unlink()
 
     with pytest.raises(SystemExit, match=said):
@@ -89,7 +110,7 @@ def test_a_metric_that_cannot_be_trusted_is_an_error(
 def test_a_metric_that_the_estimator_does_not_measure_is_an_error(workspace_with_champion: Workspace) -> None:
     workspace_with_champion.set("evaluation", metrics={"accuracy": "higher"})
 
-    with pytest.raises(SystemExit, match="has no metric 'accuracy'; it has mse"):
+    with pytest.raises(SystemExit, match=f"has no metric 'accuracy'; it has {METRIC}"):
         workspace_with_champion.step("evaluate")
 
 
@@ -103,7 +124,7 @@ def test_an_incomplete_candidate_is_an_error(workspace_with_champion: Workspace,
 
 def test_a_champion_that_cannot_score_the_rows_is_an_error_with_a_remedy(workspace_with_champion: Workspace) -> None:
     held_out = pd.read_parquet("candidate/held_out.parquet")
-    renamed = {held_out.columns[0]: "renamed"}
+    renamed = {FEATURES[0]: "renamed"}
     held_out.rename(columns=renamed).to_parquet("candidate/held_out.parquet")
     description = json.loads(Path("candidate/model/schema.json").read_text(encoding="utf-8"))
     description["columns"][0]["name"] = "renamed"

@@ -1,4 +1,4 @@
-"""The whole way of a model: promoted, refused, promoted, withdrawn, fetched."""
+"""What becomes of versions: withdrawn, fetched, not found."""
 
 import json
 from pathlib import Path
@@ -9,23 +9,16 @@ from conftest import Workspace
 from {{ cookiecutter.package_name }} import model
 
 
-def test_better_models_are_promoted_worse_ones_refused_and_withdrawing_rolls_back(
-    workspace: Workspace, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO")
-    outcomes = []
-    for alpha in (0.5, 0.4, 0.5, 0.41):
-        workspace.set("training", alpha=alpha)
-        workspace.run()
-        version = workspace.champion()
-        outcomes.append((alpha, version and version.number))
-    workspace.call("withdraw", "--version", "3")
-    version = workspace.champion()
+def test_withdrawing_makes_the_version_before_champion_again(workspace_with_champion: Workspace) -> None:
+    workspace_with_champion.run("--run-evaluation", "false")
+    workspace_with_champion.run("--run-evaluation", "false")
+    champions = []
+    for number in (3, 2, 1):
+        champions.append(workspace_with_champion.champion())
+        workspace_with_champion.call("withdraw", "--version", str(number))
 
-    assert outcomes == [(0.5, 1), (0.4, 2), (0.5, 2), (0.41, 3)]
-    assert version is not None
-    assert version.number == 2
-    assert "Model was not registered for this run. mse 3298.8856 is worse than version 2's 3295.7149" in caplog.text
+    assert [version and version.number for version in champions] == [3, 2, 1]
+    assert workspace_with_champion.champion() is None
 
 
 def test_the_fetched_folder_is_the_model_that_was_judged(workspace_with_champion: Workspace) -> None:

@@ -1,38 +1,56 @@
 """A mistake in parameters.yml is told by file and key, before anything is trained."""
 
-import pytest
-from conftest import Workspace
+from pathlib import Path
+from typing import Any
 
-FILE = "training:\n  alpha: 0.4\nevaluation:\n  metrics:\n    mse: lower\nregistration:\n  tags:\n    area: test\n"
+import pytest
+import yaml
+from conftest import SRC, Workspace
+
+GOOD: dict[str, Any] = yaml.safe_load((SRC / "parameters.yml").read_text(encoding="utf-8"))
+ARGUMENT = next(iter(GOOD["training"]))
+METRIC = next(iter(GOOD["evaluation"]["metrics"]))
+
+
+def training(**changes: Any) -> dict[str, Any]:
+    return {"training": {**GOOD["training"], **changes}}
+
+
+def evaluation(**changes: Any) -> dict[str, Any]:
+    return {"evaluation": {**GOOD["evaluation"], **changes}}
 
 
 MISTAKES = {
-    "unknown_argument": ("alpha: 0.4", "alhpa: 0.4", r"parameters\.yml: training, which takes alpha: alhpa: Extra"),
-    "text_for_number": ("alpha: 0.4", "alpha: high", "alpha: Input should be a valid number; it is 'high'"),
-    "quoted_number": ("alpha: 0.4", "alpha: '0.4'", "alpha: Input should be a valid number"),
-    "boolean_for_number": ("alpha: 0.4", "alpha: true", "alpha: Input should be a valid number"),
-    "out_of_range": ("alpha: 0.4", "alpha: -1", r"parameters\.yml: training: the estimator refuses it: .*alpha"),
-    "no_arguments": ("  alpha: 0.4", "", r"parameters\.yml: training: Input should be a valid dict"),
-    "unknown_direction": ("mse: lower", "mse: smaller", r"evaluation\.metrics\.mse: .*'lower' or 'higher'"),
-    "no_metric": ("metrics:\n    mse: lower", "metrics: {}", r"evaluation\.metrics: .* at least 1"),
-    "unknown_section": ("evaluation:", "evalution:", "evalution: Extra inputs are not permitted"),
-    "number_for_tag": ("area: test", "area: 1", r"registration\.tags\.area: .* valid string"),
-    "not_yaml": (FILE, "[", "cannot be read as YAML"),
-    "empty": (FILE, "", "the whole file"),
+    "unknown_argument": (training(nonsense=1), r"parameters\.yml: training, which takes .*: nonsense: Extra inputs"),
+    "text_for_number": (training(**{ARGUMENT: "high"}), rf"{ARGUMENT}: Input should be a valid .*; it is 'high'"),
+    "quoted_number": (training(**{ARGUMENT: "1"}), rf"{ARGUMENT}: Input should be a valid"),
+    "boolean_for_number": (training(**{ARGUMENT: True}), rf"{ARGUMENT}: Input should be a valid"),
+    "missing_argument": ({"training": {}}, rf"{ARGUMENT}: Field required"),
+    "no_arguments": ({"training": None}, r"parameters\.yml: training: Input should be a valid dict"),
+    "unknown_direction": (evaluation(metrics={METRIC: "up"}), rf"evaluation\.metrics\.{METRIC}: .*'lower' or 'higher'"),
+    "unknown_rule": (evaluation(promote_if="best"), r"evaluation\.promote_if: .*'none_worse', 'all_better' or"),
+    "no_metric": (evaluation(metrics={}), r"evaluation\.metrics: .* at least 1"),
+    "unknown_section": ({"evalution": {}}, "evalution: Extra inputs are not permitted"),
+    "number_for_tag": ({"registration": {"tags": {"area": 1}}}, r"registration\.tags\.area: .* valid string"),
 }
 
 
-@pytest.mark.parametrize(("old", "new", "said"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_told_by_file_and_key(workspace: Workspace, old: str, new: str, said: str) -> None:
-    (workspace.folder / "parameters.yml").write_text(FILE.replace(old, new), encoding="utf-8")
+@pytest.mark.parametrize(("changes", "said"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_told_by_file_and_key(workspace: Workspace, changes: dict[str, Any], said: str) -> None:
+    Path("parameters.yml").write_text(yaml.safe_dump({**GOOD, **changes}), encoding="utf-8")
 
     with pytest.raises(SystemExit, match=said):
         workspace.step("train")
-    assert not (workspace.folder / "candidate").exists()
+    assert not Path("candidate").exists()
 
 
-def test_a_missing_file_is_told(workspace: Workspace) -> None:
-    (workspace.folder / "parameters.yml").unlink()
+@pytest.mark.parametrize(
+    ("content", "said"), [("[", "cannot be read as YAML"), ("", "the whole file"), (None, "No such file")]
+)
+def test_a_file_that_cannot_be_read_is_told(workspace: Workspace, content: str | None, said: str) -> None:
+    Path("parameters.yml").unlink()
+    if content is not None:
+        Path("parameters.yml").write_text(content, encoding="utf-8")
 
-    with pytest.raises(SystemExit, match=r"parameters\.yml"):
+    with pytest.raises(SystemExit, match=rf"(?s)parameters\.yml.*{said}"):
         workspace.step("train")

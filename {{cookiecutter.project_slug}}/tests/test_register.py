@@ -26,7 +26,8 @@ def test_a_version_carries_metrics_lineage_and_the_tags_of_parameters_yml(worksp
     handed_over = json.loads(Path("candidate/metrics.json").read_text(encoding="utf-8"))
     assert version is not None
     assert version.run_id == handed_over["run_id"]
-    assert float(version.tags.pop("mse")) == handed_over["metrics"]["mse"]
+    metrics = {name: float(version.tags.pop(name)) for name in handed_over["metrics"]}
+    assert metrics == handed_over["metrics"]
     assert len(version.tags.pop("model_digest")) == 64
     assert version.tags == {
         "area": "testing",
@@ -62,9 +63,10 @@ def test_an_equal_candidate_is_not_registered(workspace_with_champion: Workspace
 
 
 def test_a_candidate_judged_against_another_champion_is_not_registered(workspace_with_champion: Workspace) -> None:
-    workspace_with_champion.set("training", alpha=0.41)
     workspace_with_champion.step("train")
     workspace_with_champion.step("evaluate")
+    decision = json.loads(Path("decision/decision.json").read_text(encoding="utf-8"))
+    Path("decision/decision.json").write_text(json.dumps({**decision, "promote": True}), encoding="utf-8")
     workspace_with_champion.call("withdraw", "--version", "1")
 
     with pytest.raises(SystemExit, match="judged against version 1, but the champion is version None"):
@@ -75,8 +77,7 @@ def test_a_candidate_judged_against_another_champion_is_not_registered(workspace
 def test_a_candidate_changed_after_it_was_judged_is_not_registered(workspace: Workspace) -> None:
     workspace.step("train")
     workspace.step("evaluate")
-    with Path("candidate/model/weights.json").open("a", encoding="utf-8") as weights:
-        weights.write("\n")
+    Path("candidate/model/added").touch()
 
     with pytest.raises(SystemExit, match="not the model that was judged"):
         workspace.step("register")

@@ -31,6 +31,7 @@ def pinned(group: str) -> dict[str, str]:
             assert hashes, f"{group}: {requirement.name} has no hash"
             (specifier,) = requirement.specifier
             assert specifier.operator == "=="
+            assert canonicalize_name(requirement.name) not in pins, f"{group}: {requirement.name} has two versions"
             pins[canonicalize_name(requirement.name)] = specifier.version
     return pins
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 from pandera.errors import SchemaErrors
-from sklearn.datasets import load_diabetes
 
 from .program import UserError, program, write_text
-from .schema import TARGET, TRAINING_DATA
+from .sample import sample
+from .schema import TRAINING_DATA
 
 FEWEST_ROWS = 10
 WHAT_FAILED = {
@@ -21,13 +21,6 @@ WHAT_FAILED = {
 }
 
 log = logging.getLogger(__name__)
-
-
-def sample() -> pd.DataFrame:
-    """Return scikit-learn's diabetes data: 442 patients, 10 features, progression of the disease after a year."""
-    bunch = load_diabetes(as_frame=True)
-    frame: pd.DataFrame = bunch.data.assign(**{TARGET: bunch.target})
-    return frame
 
 
 def files(folder: Path) -> list[Path]:

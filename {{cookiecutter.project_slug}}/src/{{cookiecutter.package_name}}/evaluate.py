@@ -3,7 +3,6 @@
 import logging
 import math
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +10,7 @@ from mlflow import MlflowClient
 
 from . import estimator, handover, model, parameters, registry, schema, tracking
 from .handover import Candidate, Champion, Decision, Metrics
-from .parameters import Direction
+from .parameters import Evaluation, Rule
 from .pipeline import parse_arguments
 from .program import UserError, program
 
@@ -23,11 +22,11 @@ TRAIN_AGAIN = "run the training step again"
 def decide(
     candidate: Metrics,
     champion: Champion | None,
-    directions: Mapping[str, Direction],
+    evaluation: Evaluation,
     run_evaluation: bool = True,
     allow_run_cancel: bool = True,
 ) -> Decision:
-    """Promote a candidate that is better than the champion in one metric at least and worse in none.
+    """Promote a candidate that beats the champion by the rule that ``evaluation`` in parameters.yml names.
 
     Without a champion the candidate is promoted. The two switches promote it as well, and the decision names the
     switch where it overrode the figures.
@@ -38,39 +37,55 @@ def decide(
     if champion is None:
         return Decision(promote=True, reason="There is no champion to beat.", candidate=candidate)
 
-    gains = {name: gain(candidate[name], champion.metrics[name], directions[name]) for name in directions}
-    better = all(value >= 0 for value in gains.values()) and any(value > 0 for value in gains.values())
-    reason = "; ".join(compare(name, candidate[name], champion, gains[name], directions[name]) for name in directions)
-    if not better and not allow_run_cancel:
-        reason = f"ALLOW_RUN_CANCEL is false, so the figures do not count: {reason}"
-        return Decision(
-            promote=True, reason=f"{reason}.", candidate=candidate, champion=champion, overridden_by="ALLOW_RUN_CANCEL"
-        )
-    return Decision(promote=better, reason=f"{reason}.", candidate=candidate, champion=champion)
+    better = beats(gains(candidate, champion, evaluation), evaluation.promote_if)
+    overridden = not better and not allow_run_cancel
+    return Decision(
+        promote=better or overridden,
+        reason=("ALLOW_RUN_CANCEL is false, so a better champion does not count: " if overridden else "")
+        + compare(candidate, champion, evaluation),
+        candidate=candidate,
+        champion=champion,
+        overridden_by="ALLOW_RUN_CANCEL" if overridden else None,
+    )
 
 
-def gain(candidate: float, champion: float, direction: Direction) -> float:
-    """Return how much better the candidate is: above zero is better, below is worse."""
-    return champion - candidate if direction == "lower" else candidate - champion
+def gains(candidate: Metrics, champion: Champion, evaluation: Evaluation) -> dict[str, float]:
+    """Return how much better the candidate is in each metric: above zero is better, below is worse."""
+    return {
+        name: (champion.metrics[name] - candidate[name]) * (1 if direction == "lower" else -1)
+        for name, direction in evaluation.metrics.items()
+    }
 
 
-def compare(name: str, candidate: float, champion: Champion, gained: float, direction: Direction) -> str:
-    """Say how the candidate did in one metric: ``mse 3296 is better than version 1's 3299 (lower is better)``."""
-    verdict = "better than" if gained > 0 else "worse than" if gained < 0 else "equal to"
-    figures = f"{name} {candidate:.8g} is {verdict} version {champion.version}'s {champion.metrics[name]:.8g}"
-    return f"{figures} ({direction} is better)"
+def beats(gained: dict[str, float], rule: Rule) -> bool:
+    """Apply a rule to the gains. Equal is not better."""
+    better = [gain > 0 for gain in gained.values()]
+    if rule == "none_worse":
+        return any(better) and all(gain >= 0 for gain in gained.values())
+    return all(better) if rule == "all_better" else any(better)
+
+
+def compare(candidate: Metrics, champion: Champion, evaluation: Evaluation) -> str:
+    """Say how the candidate did: ``loss 0.31 is better than version 1's 0.34 (lower is better).``"""
+    told = []
+    for name, gain in gains(candidate, champion, evaluation).items():
+        verdict = "better than" if gain > 0 else "worse than" if gain < 0 else "equal to"
+        figures = f"{name} {candidate[name]:.8g} is {verdict} version {champion.version}'s {champion.metrics[name]:.8g}"
+        told.append(f"{figures} ({evaluation.metrics[name]} is better)")
+    asked = f" Asked for: {evaluation.promote_if}." if len(told) > 1 else ""
+    return f"{'; '.join(told)}.{asked}"
 
 
 def measure(folder: Path, held_out: pd.DataFrame) -> Metrics:
     """Measure a model folder on the held-out rows. Raises whatever the model raises if it cannot score them."""
     judged = model.load(folder)
     predictions = judged.predict(held_out[list(judged.columns)])
-    return estimator.measure(held_out[schema.TARGET].to_numpy(), predictions)
+    return estimator.measure(held_out[schema.TARGET].to_numpy(), predictions, judged.threshold)
 
 
-def check_metrics(metrics: Metrics, directions: Mapping[str, Direction], whose: str) -> None:
+def check_metrics(metrics: Metrics, evaluation: Evaluation, whose: str) -> None:
     """Raise unless every metric that decides is there and a finite number."""
-    for name in directions:
+    for name in evaluation.metrics:
         if name not in metrics:
             known = ", ".join(metrics) or "none"
             raise UserError(
@@ -81,16 +96,16 @@ def check_metrics(metrics: Metrics, directions: Mapping[str, Direction], whose: 
             raise UserError(f"{whose}: {name} is {metrics[name]}, which cannot be compared: {TRAIN_AGAIN}.")
 
 
-def measure_candidate(folder: Path, directions: Mapping[str, Direction], held_out: pd.DataFrame) -> Metrics:
+def measure_candidate(folder: Path, evaluation: Evaluation, held_out: pd.DataFrame) -> Metrics:
     """Return the candidate's metrics, and make sure that what training wrote down is true of the model beside it."""
     written = handover.read(Candidate, folder / "metrics.json", TRAIN_AGAIN).metrics
-    check_metrics(written, directions, f"{folder / 'metrics.json'}")
+    check_metrics(written, evaluation, f"{folder / 'metrics.json'}")
     try:
         measured = measure(folder / "model", held_out)
     except Exception as error:  # a model may raise anything
         raise UserError(f"The candidate cannot score the held-out rows: {error!r}: {TRAIN_AGAIN}.") from error
-    check_metrics(measured, directions, "The candidate")
-    for name in directions:
+    check_metrics(measured, evaluation, "The candidate")
+    for name in evaluation.metrics:
         if not math.isclose(measured[name], written[name], rel_tol=1e-9):
             told = f"{folder / 'metrics.json'} says {name} {written[name]:.8g}"
             raise UserError(f"{told}, but the model beside it has {measured[name]:.8g}: {TRAIN_AGAIN}.")
@@ -98,7 +113,7 @@ def measure_candidate(folder: Path, directions: Mapping[str, Direction], held_ou
 
 
 def measure_champion(
-    client: MlflowClient, name: str, directions: Mapping[str, Direction], held_out: pd.DataFrame
+    client: MlflowClient, name: str, evaluation: Evaluation, held_out: pd.DataFrame
 ) -> Champion | None:
     """Return the champion's metrics on the candidate's held-out rows, or None if there is no champion."""
     version = registry.champion(client, name)
@@ -114,20 +129,20 @@ def measure_champion(
                 f"The champion, {version}, cannot score the held-out rows: {error!r}. "
                 "Withdraw it, or run once with RUN_EVALUATION=false."
             ) from error
-    check_metrics(metrics, directions, f"The champion, {version},")
+    check_metrics(metrics, evaluation, f"The champion, {version},")
     return Champion(version=version.number, metrics=metrics)
 
 
 @program()
 def main() -> None:
     arguments = parse_arguments("evaluate", __doc__)
-    directions = parameters.read().evaluation.metrics
+    evaluation = parameters.read().evaluation
     held_out = handover.read_held_out(arguments.candidate, TRAIN_AGAIN)
-    candidate = measure_candidate(arguments.candidate, directions, held_out)
+    candidate = measure_candidate(arguments.candidate, evaluation, held_out)
     champion = None
     if arguments.run_evaluation:
-        champion = measure_champion(tracking.connect(), arguments.model_name, directions, held_out)
-    decision = decide(candidate, champion, directions, arguments.run_evaluation, arguments.allow_run_cancel)
+        champion = measure_champion(tracking.connect(), arguments.model_name, evaluation, held_out)
+    decision = decide(candidate, champion, evaluation, arguments.run_evaluation, arguments.allow_run_cancel)
     decision = decision.model_copy(update={"model_digest": model.digest(arguments.candidate / "model")})
     handover.write(decision, arguments.decision / "decision.json")
     log.info("%s %s", "Promote:" if decision.promote else "Do not promote:", decision.reason)

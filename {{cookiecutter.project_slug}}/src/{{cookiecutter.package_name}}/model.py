@@ -11,14 +11,16 @@ for tools that read MLflow models. schema.json is::
 
 import hashlib
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from . import predictor
 from .predictor import Predict
-from .predictor import load as load_predictor
 
 # MLflow puts this file into a folder that it downloads; it was not there when the model was judged.
 ADDED_BY_MLFLOW = "registered_model_meta"
@@ -48,8 +50,15 @@ def load(folder: Path) -> Model:
         sample=schema["sample"],
         labels=tuple(schema["labels"]) if schema["labels"] else None,
         threshold=schema["threshold"],
-        predictor=load_predictor(folder),
+        predictor=predictor.load(folder),
     )
+
+
+def as_served(fitted: Any) -> Predict:
+    """Return what a fitted model predicts once it serves: by way of its files."""
+    with tempfile.TemporaryDirectory() as folder:
+        predictor.save(fitted, Path(folder))
+        return predictor.load(Path(folder))
 
 
 def digest(folder: Path) -> str:

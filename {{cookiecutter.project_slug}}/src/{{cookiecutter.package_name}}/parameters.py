@@ -14,13 +14,15 @@ PATH = Path("parameters.yml")
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 Direction = Literal["lower", "higher"]
+Rule = Literal["none_worse", "all_better", "any_better"]
 
 
 class Evaluation(BaseModel):
-    """Which metrics decide, and whether lower or higher is better."""
+    """Which metrics decide, whether lower or higher is better, and how several of them combine."""
 
     model_config = STRICT
     metrics: Annotated[dict[str, Direction], Field(min_length=1)]
+    promote_if: Rule = "none_worse"
 
 
 class Registration(BaseModel):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
@@ -20,6 +21,8 @@ from . import data, estimator, handover, parameters, plots, predictor, schema, t
 from .model import load
 from .pipeline import parse_arguments
 from .program import UserError, program
+
+REQUEST = Path("request.json")
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,18 @@ def fit(frame: pd.DataFrame, arguments: dict[str, Any]) -> Any:
         raise UserError(f"{parameters.PATH}: training: the estimator refuses it: {error}") from error
 
 
-def save(model: Any, folder: Path) -> None:
+def read_request(path: Path = REQUEST) -> list[list[float]]:
+    """Return the rows of the request that documentation and smoke test show."""
+    width = len(schema.FEATURES)
+    try:
+        rows: list[list[float]] = json.loads(path.read_text(encoding="utf-8"))["data"]
+        np.array(rows, dtype=np.float64).reshape(len(rows), width)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} must hold rows of {width} numbers under the key data: {error!r}") from error
+    return rows
+
+
+def save(model: Any, request: list[list[float]], folder: Path) -> None:
     """Write the self-contained model folder."""
     signature = ModelSignature(
         inputs=Schema([ColSpec(DataType.double, name) for name in schema.FEATURES]),
@@ -49,23 +63,23 @@ def save(model: Any, folder: Path) -> None:
         path=folder,
         loader_module=f"{__package__}.model",
         signature=signature,
-        input_example=pd.DataFrame(schema.SAMPLE, columns=list(schema.FEATURES)),
+        input_example=pd.DataFrame(request, columns=list(schema.FEATURES), dtype=float),
         pip_requirements=[f"{name}=={version(name)}" for name in predictor.REQUIREMENTS],
     )
     predictor.save(model, folder)
     description = {
         "columns": [{"name": name, "type": "double"} for name in schema.FEATURES],
-        "sample": schema.SAMPLE,
+        "sample": request,
         "labels": schema.LABELS,
         "threshold": schema.THRESHOLD,
     }
     (folder / "schema.json").write_text(json.dumps(description, indent=2), encoding="utf-8")
 
 
-def log_figures(target: Any, predictions: Any) -> None:
+def log_figures(model: Any, target: np.ndarray, predictions: np.ndarray) -> None:
     """Log the pictures of plots.py with the current run."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, figure in plots.draw(target, predictions).items():
+        for name, figure in plots.draw(model, target, predictions).items():
             figure.savefig(Path(folder) / f"{name}.png", dpi=120)
         mlflow.log_artifacts(folder, "plots")
 
@@ -73,7 +87,7 @@ def log_figures(target: Any, predictions: Any) -> None:
 @program()
 def main() -> None:
     arguments = parse_arguments("train", __doc__)
-    chosen = parameters.read()
+    chosen, request = parameters.read(), read_request()
     learn, held_out = split(data.read(arguments.data))
     model = fit(learn, chosen.training)
 
@@ -83,14 +97,14 @@ def main() -> None:
         mlflow.log_params({**chosen.training, "data_sha256": data_sha256, "rows": len(learn) + len(held_out)})
 
         handover.start_candidate(candidate)
-        save(model, candidate / "model")
+        save(model, request, candidate / "model")
         held_out.to_parquet(candidate / "held_out.parquet", index=False)
 
         target = held_out[schema.TARGET].to_numpy()
         predictions = load(candidate / "model").predict(held_out[list(schema.FEATURES)])
-        metrics = estimator.measure(target, predictions)
+        metrics = estimator.measure(target, predictions, schema.THRESHOLD)
         mlflow.log_metrics(metrics)
-        log_figures(target, predictions)
+        log_figures(model, target, predictions)
         mlflow.log_artifacts(str(candidate / "model"), "model")  # Azure ML's client needs a str
 
     handover.write(

@@ -1,0 +1,60 @@
+"""The examples: what differs between two of them, and that neither leaves a trace in the other."""
+
+import re
+
+import pytest
+from conftest import bake
+
+# The source of the data, its schema, the estimator with its files and plots, the parameters; their test and documents;
+# and what they need installed.
+MAY_DIFFER = {
+    "README.md",
+    "data/README.md",
+    "docs/bring-your-own-model.md",
+    "pyproject.toml",
+    "requirements/dev.txt",
+    "requirements/score.txt",
+    "requirements/train.txt",
+    "src/parameters.yml",
+    "src/request.json",
+    "src/named/estimator.py",
+    "src/named/plots.py",
+    "src/named/predictor.py",
+    "src/named/sample.py",
+    "src/named/schema.py",
+    "tests/test_estimator.py",
+}
+NAMES = {"project_name": "Named", "project_slug": "named", "package_name": "named", "model_name": "named"}
+
+
+@pytest.fixture(scope="module")
+def diabetes(cookies_session):
+    return bake(cookies_session, {"example": "diabetes", **NAMES})
+
+
+@pytest.fixture(scope="module")
+def safe_driver(cookies_session):
+    return bake(cookies_session, {"example": "safe_driver", **NAMES})
+
+
+def contents(project):
+    return {path.relative_to(project.path).as_posix(): path.read_text(encoding="utf-8") for path in project.files()}
+
+
+def test_examples_differ_in_these_files_only(diabetes, safe_driver):
+    ours, theirs = contents(diabetes), contents(safe_driver)
+
+    assert ours.keys() == theirs.keys()
+    assert {path for path in ours if ours[path] != theirs[path]} == MAY_DIFFER
+
+
+@pytest.mark.parametrize(
+    ("example", "foreign"),
+    [("diabetes", "driver|lightgbm|claim|booster|porto|auc"), ("safe_driver", "ridge|diabetes|patient|alpha|mse")],
+)
+def test_an_example_leaves_no_trace_in_the_other(example, foreign, cookies_session):
+    project = bake(cookies_session, {"example": example, **NAMES})
+
+    for path, text in contents(project).items():
+        found = re.search(rf"(?i)(?<![a-z])({foreign})(?![a-z])", text)
+        assert not found, f"{path} says {found}"
