@@ -73,10 +73,8 @@ def test_is_clean_by_its_own_ruff_settings(project, command):
 
 
 def test_template_and_project_follow_the_same_style(project):
-    ours, theirs = (
-        tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ruff"]
-        for root in (ROOT, project.path)
-    )
+    roots = (ROOT, project.path)
+    ours, theirs = (tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["ruff"] for root in roots)
 
     assert ours["line-length"] == theirs["line-length"]
     assert ours["lint"] == theirs["lint"]
