@@ -45,6 +45,19 @@ virtualenv wcwidth werkzeug yaml yarl zipp zmq
 """
 
 
+# Packages that those look for, and use if they find something of that name.
+LOOKED_FOR = """
+azure azureml boto3 catboost dask fastai keras langchain lightgbm llama_index modin onnx openai paddle polars prophet
+pyspark ray sentence_transformers shap spacy statsmodels tensorflow torch transformers xgboost
+"""
+
+# Modules of Python 3.11 that a later Python, or this one's list, does not name.
+NOT_LISTED = """
+aifc asynchat asyncore audioop cgi cgitb chunk crypt distutils imghdr imp lib2to3 mailcap msilib nis nntplib ossaudiodev
+pipes smtpd sndhdr spwd sunau telnetlib test uu xdrlib
+"""
+
+
 def wrong_form(question, answer):
     """Say why an answer cannot be a name of its kind, or return None."""
     pattern, allowed = PATTERNS.get(question, (".*", ""))
@@ -54,7 +67,7 @@ def wrong_form(question, answer):
         return f"{answer!r} has {len(answer)} characters; at most {LONGEST[question]} are allowed."
     if not answer.isprintable():
         return f"{answer!r} holds characters that cannot be printed, such as a line break."
-    if not re.fullmatch(pattern, answer, re.ASCII):
+    if not re.fullmatch(pattern, answer):
         return f"{answer!r} must consist of {allowed}."
     if question == "project_name" and not any(character.isalpha() for character in answer):
         return f"{answer!r} holds no letter to make other names from."
@@ -65,12 +78,12 @@ def taken_by(package):
     """Say what else has the name of the package, or return None."""
     if keyword.iskeyword(package):
         return "a keyword of Python"
-    if package in sys.stdlib_module_names or package == "test":
+    if package in sys.stdlib_module_names or package in NOT_LISTED.split():
         return "a module of Python's standard library"
-    if package in INSTALLED.split():
-        return "a package that the project installs"
-    if package in FOLDERS:
-        return "a folder of the project"
+    if package in INSTALLED.split() or package in LOOKED_FOR.split():
+        return "a package that the project installs or looks for"
+    if package in FOLDERS or package.startswith("test_"):
+        return "a folder or a test of the project"
     return None
 
 

@@ -21,6 +21,7 @@ def bake(folder, *arguments, template=ROOT, code=0):
         pytest.param("package_name=numpy", "package_name: 'numpy' is a package", id="installed"),
         pytest.param("package_name=été", "package_name: 'été' must consist of", id="accents"),
         pytest.param("project_name=", "project_name: it is empty", id="empty"),
+        pytest.param(f"project_name={'a' * 300}", "has 300 characters; at most 60", id="too_long"),
         pytest.param("project_name=___", "project_name: '___' holds no letter", id="underscores"),
         pytest.param("project_name=123", "project_slug: '123' must consist of", id="digits"),
         pytest.param("project_slug=a b", "project_slug: 'a b' must consist of", id="space"),

@@ -23,7 +23,11 @@ def test_good_answers_have_no_problems():
     ("change", "said"),
     [
         pytest.param({"package_name": "class"}, "keyword", id="keyword"),
-        pytest.param({"package_name": "test"}, "standard library", id="standard_library"),
+        pytest.param({"package_name": "json"}, "standard library", id="standard_library"),
+        pytest.param({"package_name": "test"}, "standard library", id="standard_library_not_listed"),
+        pytest.param({"package_name": "telnetlib"}, "standard library", id="standard_library_of_3_11"),
+        pytest.param({"package_name": "torch"}, "looks for", id="looked_for"),
+        pytest.param({"package_name": "test_app"}, "a test", id="a_test"),
         pytest.param({"package_name": "numpy"}, "installs", id="installed"),
         pytest.param({"package_name": "docs"}, "folder", id="folder"),
         pytest.param({"package_name": "123"}, "a letter first", id="digits"),

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
+from mlflow import MlflowClient
 
-from {{ cookiecutter.package_name }} import registry, tracking
+from {{ cookiecutter.package_name }} import registry
 from {{ cookiecutter.package_name }}.pipeline import MODEL_NAME, TRAINING, flag
 from {{ cookiecutter.package_name }}.registry import Version
 from {{ cookiecutter.package_name }}.sample import sample
@@ -51,7 +52,7 @@ class Workspace:
         self.step("register")
 
     def champion(self) -> Version | None:
-        return registry.champion(tracking.connect(), MODEL_NAME)
+        return registry.champion(MlflowClient(), MODEL_NAME)
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +65,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Workspace(folder, monkeypatch)
         (folder / "data").mkdir()
         sample().head(FEW_ROWS).to_csv(folder / "data" / "sample.csv", index=False)
-        tracking.connect()
+        MlflowClient()
     return folder
 
 

@@ -1,18 +1,24 @@
 """The service as a client meets it: a real process, real HTTP."""
 
+import asyncio
 import json
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import urllib3
 from conftest import SRC, Workspace
 from test_scoring import BAD_REQUESTS
 
-from {{ cookiecutter.package_name }} import smoke_test
+from {{ cookiecutter.package_name }} import app, model, smoke_test
+from {{ cookiecutter.package_name }}.app import MAX_BODY_BYTES, App
+from {{ cookiecutter.package_name }}.scoring import Service
 
 SAMPLE_BODY = (SRC / "request.json").read_bytes()
 http = urllib3.PoolManager(retries=False, timeout=10)
@@ -76,9 +82,9 @@ def test_method_and_path_are_checked(url: str, method: str, path: str, status: i
 
 def test_goes_on_serving_after_every_bad_request(url: str) -> None:
     statuses = [post(url, body).status for body, _ in BAD_REQUESTS.values()]
-    statuses.append(post(url, b"x" * 10_000_000).status)
+    statuses += [post(url, b"x" * size).status for size in (MAX_BODY_BYTES, MAX_BODY_BYTES + 1, 10_000_000)]
 
-    assert statuses == [400] * len(BAD_REQUESTS) + [413]
+    assert statuses == [400] * len(BAD_REQUESTS) + [400, 413, 413]
     assert post(url, SAMPLE_BODY).status == 200
 
 
@@ -90,6 +96,34 @@ def test_what_is_no_http_is_refused(url: str) -> None:
 
     assert answer.startswith(b"HTTP/1.1 400")
     assert post(url, SAMPLE_BODY).status == 200
+
+
+def test_a_model_that_fails_is_the_service_s_fault(trained: Path) -> None:
+    def fail(rows: object) -> NoReturn:
+        raise ZeroDivisionError
+
+    failing = replace(model.load(trained / "candidate" / "model"), predictor=fail)
+
+    status, answer = App(Service(failing, "failing", 1)).answer("POST", "/score", SAMPLE_BODY)
+
+    assert (status, json.loads(answer)["error"][:16]) == (500, "the model failed")
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, trained: Path) -> None:
+    monkeypatch.setattr(app, "SECONDS_FOR_BODY", 0.01)
+    sent: list[app.Message] = []
+
+    async def receive() -> app.Message:
+        await asyncio.sleep(10)
+        return {}
+
+    async def send(message: app.Message) -> None:
+        sent.append(message)
+
+    service = Service(model.load(trained / "candidate" / "model"), "slow", 1)
+    asyncio.run(App(service)({"method": "POST", "path": "/score"}, receive, send))
+
+    assert sent[0]["status"] == 408
 
 
 def run_app(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -105,6 +139,27 @@ def test_a_port_in_use_is_told(url: str, served: Path) -> None:
     assert ended.returncode == 1
     assert f"Port {port} of 127.0.0.1 cannot be opened" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("port", ["-1", "99999", "http"])
+def test_what_is_no_port_is_told(tmp_path: Path, port: str) -> None:
+    ended = run_app("--folder", str(tmp_path), "--port", port)
+
+    assert ended.returncode == 2
+    assert f"{port} is not a port" in ended.stderr
+
+
+def test_ctrl_c_ends_the_service_quietly(served: Path) -> None:
+    command = [sys.executable, "-m", "{{ cookiecutter.package_name }}.app", "--folder", str(served), "--port", "0"]
+    with subprocess.Popen(command, cwd=SRC, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip().rpartition(" ")[2]
+        assert http.request("GET", address).status == 200
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert told == ""
 
 
 def test_a_folder_without_model_is_told(tmp_path: Path) -> None:

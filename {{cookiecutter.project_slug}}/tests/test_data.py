@@ -80,6 +80,7 @@ def with_value(column: str, value: object) -> Change:
         ),
         pytest.param(with_value(FEATURES[2], np.nan), "is empty in 1 rows, first in line 7", id="nan"),
         pytest.param(with_value(FEATURES[2], np.inf), f"column {FEATURES[2]} breaks .* line 7: inf", id="infinite"),
+        pytest.param(with_value(FEATURES[0], 1e6), f"column {FEATURES[0]} breaks .* line 7", id="feature_out_of_range"),
         pytest.param(with_value(TARGET, -1e9), f"column {TARGET} breaks .* line 7", id="out_of_range"),
         pytest.param(lambda frame: frame[:0], "0 rows are too few", id="no_rows"),
         pytest.param(lambda frame: frame[:9], "9 rows are too few", id="few_rows"),
@@ -92,6 +93,32 @@ def test_bad_data_is_refused_with_column_and_line(
 
     with pytest.raises(UserError, match=said):
         data.read(tmp_path)
+
+
+@pytest.mark.parametrize("blank", ["\n\n\n", ""], ids=["blank_lines", "none"])
+def test_lines_are_counted_as_an_editor_counts_them(frame: pd.DataFrame, tmp_path: Path, blank: str) -> None:
+    header, *rows = with_value(FEATURES[2], "abc")(frame).to_csv(index=False).splitlines()
+    (tmp_path / "bad.csv").write_text("\n".join([header + blank, *rows]) + "\n", encoding="utf-8")
+
+    with pytest.raises(UserError, match=f"first in line {7 + len(blank)}: abc"):
+        data.read(tmp_path)
+
+
+def test_every_missing_column_is_told(frame: pd.DataFrame, tmp_path: Path) -> None:
+    frame.drop(columns=list(FEATURES[:3])).to_csv(tmp_path / "bad.csv", index=False)
+
+    with pytest.raises(UserError) as raised:
+        data.read(tmp_path)
+    assert str(raised.value).splitlines() == [f"{tmp_path}/bad.csv: column {name} is missing." for name in FEATURES[:3]]
+
+
+def test_a_column_of_text_is_told_once(frame: pd.DataFrame, tmp_path: Path) -> None:
+    frame.astype({FEATURES[0]: object}).assign(**{FEATURES[0]: "high"}).to_csv(tmp_path / "bad.csv", index=False)
+
+    with pytest.raises(UserError) as raised:
+        data.read(tmp_path)
+    assert str(raised.value).endswith(f"column {FEATURES[0]} is not a number in 300 rows, first in line 2: high.")
+    assert len(str(raised.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x01", b'"never closed'], ids=["empty", "binary", "unclosed"])

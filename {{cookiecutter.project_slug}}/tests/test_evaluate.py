@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import SRC, Workspace
 
-from {{ cookiecutter.package_name }} import parameters
+from {{ cookiecutter.package_name }} import estimator, parameters
 from {{ cookiecutter.package_name }}.evaluate import decide
 from {{ cookiecutter.package_name }}.handover import Champion
 from {{ cookiecutter.package_name }}.parameters import Evaluation
@@ -100,7 +100,6 @@ def test_a_metric_that_cannot_be_trusted_is_an_error(workspace_with_champion: Wo
     measured = json.loads(Path("candidate/metrics.json").read_text(encoding="utf-8"))["metrics"]
     del measured[METRIC]
     rewrite("candidate/metrics.json", metrics=measured if value is None else {**measured, METRIC: value})
-    Path("decision/decision.json").unlink()
 
     with pytest.raises(SystemExit, match=said):
         workspace_with_champion.step("evaluate")
@@ -133,3 +132,20 @@ def test_a_champion_that_cannot_score_the_rows_is_an_error_with_a_remedy(workspa
     with pytest.raises(SystemExit, match=r"version 1 of .* cannot score the held-out rows.*Withdraw it"):
         workspace_with_champion.step("evaluate")
     workspace_with_champion.step("evaluate", "--run-evaluation", "false")
+
+
+def test_a_failed_evaluation_leaves_no_decision(workspace_with_champion: Workspace) -> None:
+    Path("candidate/metrics.json").unlink()
+
+    with pytest.raises(SystemExit):
+        workspace_with_champion.step("evaluate")
+    assert not Path("decision/decision.json").exists()
+
+
+def test_a_metric_that_is_not_finite_is_an_error(
+    workspace_with_champion: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimator, "measure", lambda *_: {METRIC: float("nan")})
+
+    with pytest.raises(SystemExit, match=f"The candidate has {METRIC} nan"):
+        workspace_with_champion.step("evaluate")

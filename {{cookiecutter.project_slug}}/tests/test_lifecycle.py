@@ -1,12 +1,17 @@
 """What becomes of versions: withdrawn, fetched, not found."""
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from conftest import Workspace
+from conftest import SRC, Workspace
+from mlflow import MlflowClient
 
 from {{ cookiecutter.package_name }} import model
+from {{ cookiecutter.package_name }}.pipeline import MODEL_NAME
 
 
 def test_withdrawing_makes_the_version_before_champion_again(workspace_with_champion: Workspace) -> None:
@@ -54,11 +59,74 @@ def test_a_version_that_is_not_there_is_told(
     assert not Path("serving").exists()
 
 
-@pytest.mark.parametrize("uri", ["sqlite:////proc/none/mlflow.db", "gopher://nowhere"], ids=["no_folder", "no_scheme"])
-def test_a_registry_that_cannot_be_opened_is_told(
-    workspace_with_champion: Workspace, monkeypatch: pytest.MonkeyPatch, uri: str
+def test_the_highest_number_is_champion_beyond_nine(workspace_with_champion: Workspace) -> None:
+    client, version = MlflowClient(), workspace_with_champion.champion()
+    assert version is not None
+    for _ in range(10):
+        client.create_model_version(MODEL_NAME, "file:///nowhere", version.run_id)
+
+    latest = workspace_with_champion.champion()
+
+    assert latest is not None
+    assert latest.number == 11
+
+
+def test_a_version_whose_files_changed_is_not_served(workspace_with_champion: Workspace) -> None:
+    version = workspace_with_champion.champion()
+    assert version is not None
+    source = MlflowClient().get_model_version(MODEL_NAME, str(version.number)).source
+    changed = Path(source.removeprefix("file://")) / "schema.json"
+    content = changed.read_bytes()
+    changed.write_bytes(content + b"\n")
+
+    with pytest.raises(SystemExit, match="not those that were judged"):
+        workspace_with_champion.call("fetch", "--output", "serving")
+    changed.write_bytes(content)  # other tests share it
+    assert not Path("serving/model").exists()
+
+
+def test_withdrawing_twice_is_told(workspace_with_champion: Workspace) -> None:
+    workspace_with_champion.call("withdraw", "--version", "1")
+
+    with pytest.raises(SystemExit, match="was done before"):
+        workspace_with_champion.call("withdraw", "--version", "1")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["sqlite:////proc/none/mlflow.db", "sqlite:///data", "gopher://nowhere", "http://127.0.0.1:9"],
+    ids=["no_folder", "a_folder", "no_scheme", "no_server"],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["evaluate", "--candidate", "candidate", "--decision", "decision"],
+        ["fetch", "--output", "serving"],
+        ["withdraw", "--version", "1"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_registry_that_cannot_be_used_is_told(
+    workspace_with_champion: Workspace, monkeypatch: pytest.MonkeyPatch, command: list[str], uri: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
-    with pytest.raises(SystemExit, match=r"(?i)registry .* cannot be opened"):
-        workspace_with_champion.step("evaluate")
+    with pytest.raises(SystemExit, match=r"registry .* cannot be used"):
+        workspace_with_champion.call(*command)
+
+
+def test_outputs_that_were_moved_are_told(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    shutil.copytree(SRC, tmp_path / "here" / "src")
+    command = [sys.executable, "-m", "{{ cookiecutter.package_name }}.train", "--data", workspace.folder / "data"]
+    command += ["--candidate", tmp_path / "candidate"]
+    subprocess.run(command, cwd=tmp_path / "here" / "src", check=True)
+    (tmp_path / "here").rename(tmp_path / "there")
+
+    ended = subprocess.run(command, cwd=tmp_path / "there" / "src", capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 1
+    assert "was made in another place" in ended.stderr

@@ -7,6 +7,8 @@ import pytest
 import yaml
 from conftest import SRC, Workspace
 
+from {{ cookiecutter.package_name }} import parameters
+
 GOOD: dict[str, Any] = yaml.safe_load((SRC / "parameters.yml").read_text(encoding="utf-8"))
 ARGUMENT = next(iter(GOOD["training"]))
 METRIC = next(iter(GOOD["evaluation"]["metrics"]))
@@ -31,6 +33,8 @@ MISTAKES = {
     "unknown_rule": (evaluation(promote_if="best"), r"evaluation\.promote_if: .*'none_worse', 'all_better' or"),
     "no_metric": (evaluation(metrics={}), r"evaluation\.metrics: .* at least 1"),
     "unknown_section": ({"evalution": {}}, "evalution: Extra inputs are not permitted"),
+    "reserved_tag": ({"registration": {"tags": {"withdrawn": "no"}}}, "registration sets withdrawn itself"),
+    "tag_with_a_colon": ({"registration": {"tags": {"a:b": "c"}}}, r"registration\.tags\.a:b.*: String should match"),
     "number_for_tag": ({"registration": {"tags": {"area": 1}}}, r"registration\.tags\.area: .* valid string"),
 }
 
@@ -45,7 +49,13 @@ def test_a_mistake_is_told_by_file_and_key(workspace: Workspace, changes: dict[s
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("[", "cannot be read as YAML"), ("", "the whole file"), (None, "No such file")]
+    ("content", "said"),
+    [
+        ("[", "cannot be read as YAML"),
+        ("", "the whole file"),
+        (None, "No such file"),
+        ("training: {}\ntraining: {}\n", "training is there twice"),
+    ],
 )
 def test_a_file_that_cannot_be_read_is_told(workspace: Workspace, content: str | None, said: str) -> None:
     Path("parameters.yml").unlink()
@@ -54,3 +64,11 @@ def test_a_file_that_cannot_be_read_is_told(workspace: Workspace, content: str |
 
     with pytest.raises(SystemExit, match=rf"(?s)parameters\.yml.*{said}"):
         workspace.step("train")
+
+
+def test_a_number_may_be_written_with_an_exponent(tmp_path: Path) -> None:
+    (tmp_path / "parameters.yml").write_text(
+        "training: {small: 1e-3}\nevaluation: {metrics: {m: lower}}\nregistration: {}\n", encoding="utf-8"
+    )
+
+    assert parameters.read(tmp_path / "parameters.yml").training == {"small": 0.001}

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 from conftest import Workspace
+from mlflow import MlflowClient
 
 from {{ cookiecutter.package_name }} import registry
 from {{ cookiecutter.package_name }}.pipeline import MODEL_NAME
-from {{ cookiecutter.package_name }}.tracking import connect
 
 
 def count() -> int:
-    return len(registry.versions(connect(), MODEL_NAME))
+    return len(registry.versions(MlflowClient(), MODEL_NAME))
 
 
 def test_a_version_carries_metrics_lineage_and_the_tags_of_parameters_yml(workspace: Workspace) -> None:
@@ -97,3 +97,12 @@ def test_a_decision_that_is_missing_is_an_error(workspace: Workspace) -> None:
 
     with pytest.raises(SystemExit, match=r"decision\.json is missing"):
         workspace.step("register")
+
+
+def test_a_decision_about_another_candidate_is_not_taken_for_this_one(workspace_with_champion: Workspace) -> None:
+    workspace_with_champion.step("train")
+    workspace_with_champion.step("evaluate")
+    workspace_with_champion.step("train")
+
+    with pytest.raises(SystemExit, match="not the model that was judged"):
+        workspace_with_champion.step("register")

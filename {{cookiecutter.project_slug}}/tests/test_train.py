@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import SRC, Workspace
+from mlflow import MlflowClient
 
-from {{ cookiecutter.package_name }} import data, model, parameters
+from {{ cookiecutter.package_name }} import data, estimator, model, parameters
 from {{ cookiecutter.package_name }}.schema import FEATURES, LABELS, THRESHOLD
-from {{ cookiecutter.package_name }}.tracking import connect
 from {{ cookiecutter.package_name }}.train import split
 
 
@@ -51,7 +51,7 @@ def test_model_folder_is_an_mlflow_model(trained: Path) -> None:
 def test_run_holds_parameters_metrics_data_hash_and_plots(workspace_with_champion: Workspace) -> None:
     handed_over = json.loads(Path("candidate/metrics.json").read_text(encoding="utf-8"))
 
-    run = connect().get_run(handed_over["run_id"])
+    run = MlflowClient().get_run(handed_over["run_id"])
 
     arguments = parameters.read().training
     assert {name: run.data.params[name] for name in arguments} == {
@@ -59,7 +59,7 @@ def test_run_holds_parameters_metrics_data_hash_and_plots(workspace_with_champio
     }
     assert run.data.params["data_sha256"] == data.fingerprint(Path("data"))
     assert run.data.metrics == handed_over["metrics"]
-    assert [plot.path for plot in connect().list_artifacts(run.info.run_id, "plots") if plot.path.endswith(".png")]
+    assert [plot.path for plot in MlflowClient().list_artifacts(run.info.run_id, "plots") if plot.path.endswith(".png")]
 
 
 @pytest.mark.parametrize(
@@ -75,5 +75,14 @@ def test_a_request_that_does_not_fit_the_schema_is_refused(workspace: Workspace,
 def test_a_failed_training_leaves_no_candidate(workspace_with_champion: Workspace) -> None:
     (workspace_with_champion.folder / "mlflow.db").write_bytes(b"this is no database" * 100)
 
-    with pytest.raises(SystemExit, match="cannot be opened"):
+    with pytest.raises(SystemExit, match="cannot be used"):
         workspace_with_champion.step("train")
+
+
+def test_a_metric_that_is_not_finite_fails_training(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    metric = next(iter(parameters.read().evaluation.metrics))
+    monkeypatch.setattr(estimator, "measure", lambda *_: {metric: float("nan")})
+
+    with pytest.raises(SystemExit, match=f"The candidate has {metric} nan"):
+        workspace.step("train")
+    assert not Path("candidate/metrics.json").exists()

@@ -1,6 +1,7 @@
 """Serve a model over HTTP: an ASGI application on uvicorn. POST /score; GET /, /healthz and /swagger.json."""
 
 import argparse
+import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,8 @@ import uvicorn
 from . import scoring
 from .program import UserError, program
 from .scoring import MAX_BODY_BYTES, Service, problem
+
+SECONDS_FOR_BODY = 30
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -31,8 +34,13 @@ class App:
         self.pages = {"/": health, "/healthz": health, "/swagger.json": scoring.description(service)}
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        body = await read_body(receive)
-        status, answer = self.answer(scope["method"], scope["path"], body)
+        try:
+            async with asyncio.timeout(SECONDS_FOR_BODY):
+                body = await read_body(receive)
+        except TimeoutError:
+            status, answer = 408, problem(f"the body did not arrive within {SECONDS_FOR_BODY} seconds")
+        else:
+            status, answer = self.answer(scope["method"], scope["path"], body)
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
         if status == 405:
             headers.append((b"allow", b"POST" if scope["path"] == "/score" else b"GET, HEAD"))
@@ -75,6 +83,13 @@ async def read_body(receive: Receive) -> bytes | None:
     return b"".join(kept) if size <= MAX_BODY_BYTES else None
 
 
+def port(text: str) -> int:
+    """Read the number of a port."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port: 0 to 65535")
+    return int(text)
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Open the port, or say that it is taken. Port 0 is any free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -90,13 +105,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", required=True, type=Path, help="what to serve: a folder with model/ and model.json")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s: this machine only)")
-    parser.add_argument("--port", default=8080, type=int, help="port to listen on; 0: any free one (%(default)s)")
+    parser.add_argument("--port", default=8080, type=port, help="port to listen on; 0: any free one (%(default)s)")
     arguments = parser.parse_args()
 
     service = scoring.load(arguments.folder)
     with listen(arguments.host, arguments.port) as opened:
-        log.info("Serving %s version %d on http://%s:%d", service.name, service.version, *opened.getsockname()[:2])
-        config = uvicorn.Config(App(service), lifespan="off", access_log=False, log_level="warning")
+        address, number = opened.getsockname()[:2]
+        shown = f"[{address}]" if ":" in address else address
+        log.info("Serving %s version %d on http://%s:%d", service.name, service.version, shown, number)
+        config = uvicorn.Config(
+            App(service), lifespan="off", access_log=False, log_level="warning", timeout_graceful_shutdown=10
+        )
         uvicorn.Server(config).run(sockets=[opened])
 
 

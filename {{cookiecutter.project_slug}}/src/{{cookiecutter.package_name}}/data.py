@@ -47,9 +47,10 @@ def read(folder: Path) -> pd.DataFrame:
 
 
 def read_file(path: Path) -> pd.DataFrame:
-    """Return a CSV file as it is."""
+    """Return the rows of a CSV file. The index counts lines from 0, the one after the header."""
     try:
-        return pd.read_csv(path)
+        frame = pd.read_csv(path, index_col=False, skip_blank_lines=False)
+        return frame.dropna(how="all")  # blank lines; those after them keep their place
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
         raise UserError(f"{path}: it cannot be read as CSV: {error}") from error
 
@@ -64,18 +65,22 @@ def check(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def sentences(failures: pd.DataFrame) -> list[str]:
-    """Say for each column and check how many rows failed, and the first of them by its line in the file."""
-    told = []
-    for (column, rule), rows in failures.groupby(["column", "check"], dropna=False, sort=False):
-        located = rows.dropna(subset="index")
+    """Say for each column and rule how many rows failed, and the first of them by its line in the file."""
+    columns = failures[failures["schema_context"] == "DataFrameSchema"]
+    told = [f"column {row['failure_case']} {in_words(row['check'])}." for _, row in columns.iterrows()]
+    # Where text is not a number, pandera says so once more as a rule on the type of the column.
+    located = failures[~failures["check"].astype(str).str.startswith("dtype(")].dropna(subset="index")
+    located = located.sort_values("index", kind="stable")
+    for (column, rule), rows in located.groupby(["column", "check"], sort=False):
         first = rows.iloc[0]
-        what = next((words for name, words in WHAT_FAILED.items() if str(rule).startswith(name)), f"breaks {rule}")
-        if first["schema_context"] == "DataFrameSchema":  # a whole column is there or not
-            told.append(f"column {first['failure_case']} {what}.")
-        elif len(located):
-            where = f"in {len(located)} rows, first in line {int(located.iloc[0]['index']) + 2}"
-            told.append(f"column {column} {what} {where}: {located.iloc[0]['failure_case']}.")
+        where = f"in {len(rows)} rows, first in line {int(first['index']) + 2}"
+        told.append(f"column {column} {in_words(str(rule))} {where}: {first['failure_case']}.")
     return told
+
+
+def in_words(rule: str) -> str:
+    """Say what it means that a rule of pandera is broken."""
+    return next((words for name, words in WHAT_FAILED.items() if rule.startswith(name)), f"breaks {rule}")
 
 
 @program()

@@ -83,28 +83,15 @@ def measure(folder: Path, held_out: pd.DataFrame) -> Metrics:
     return estimator.measure(held_out[schema.TARGET].to_numpy(), predictions, judged.threshold)
 
 
-def check_metrics(metrics: Metrics, evaluation: Evaluation, whose: str) -> None:
-    """Raise unless every metric that decides is there and a finite number."""
-    for name in evaluation.metrics:
-        if name not in metrics:
-            known = ", ".join(metrics) or "none"
-            raise UserError(
-                f"{whose} has no metric {name!r}; it has {known}. "
-                f"Name one of these in {parameters.PATH}, or return it from measure() in estimator.py."
-            )
-        if not math.isfinite(metrics[name]):
-            raise UserError(f"{whose}: {name} is {metrics[name]}, which cannot be compared: {TRAIN_AGAIN}.")
-
-
 def measure_candidate(folder: Path, evaluation: Evaluation, held_out: pd.DataFrame) -> Metrics:
     """Return the candidate's metrics, and make sure that what training wrote down is true of the model beside it."""
     written = handover.read(Candidate, folder / "metrics.json", TRAIN_AGAIN).metrics
-    check_metrics(written, evaluation, f"{folder / 'metrics.json'}")
+    handover.check_metrics(written, evaluation, f"{folder / 'metrics.json'}")
     try:
         measured = measure(folder / "model", held_out)
     except Exception as error:  # a model may raise anything
         raise UserError(f"The candidate cannot score the held-out rows: {error!r}: {TRAIN_AGAIN}.") from error
-    check_metrics(measured, evaluation, "The candidate")
+    handover.check_metrics(measured, evaluation, "The candidate")
     for name in evaluation.metrics:
         if not math.isclose(measured[name], written[name], rel_tol=1e-9):
             told = f"{folder / 'metrics.json'} says {name} {written[name]:.8g}"
@@ -129,7 +116,7 @@ def measure_champion(
                 f"The champion, {version}, cannot score the held-out rows: {error!r}. "
                 "Withdraw it, or run once with RUN_EVALUATION=false."
             ) from error
-    check_metrics(metrics, evaluation, f"The champion, {version},")
+    handover.check_metrics(metrics, evaluation, f"The champion, {version},")
     return Champion(version=version.number, metrics=metrics)
 
 
@@ -137,11 +124,13 @@ def measure_champion(
 def main() -> None:
     arguments = parse_arguments("evaluate", __doc__)
     evaluation = parameters.read().evaluation
+    (arguments.decision / "decision.json").unlink(missing_ok=True)  # it is about another candidate
     held_out = handover.read_held_out(arguments.candidate, TRAIN_AGAIN)
     candidate = measure_candidate(arguments.candidate, evaluation, held_out)
     champion = None
     if arguments.run_evaluation:
-        champion = measure_champion(tracking.connect(), arguments.model_name, evaluation, held_out)
+        with tracking.store() as client:
+            champion = measure_champion(client, arguments.model_name, evaluation, held_out)
     decision = decide(candidate, champion, evaluation, arguments.run_evaluation, arguments.allow_run_cancel)
     decision = decision.model_copy(update={"model_digest": model.digest(arguments.candidate / "model")})
     handover.write(decision, arguments.decision / "decision.json")

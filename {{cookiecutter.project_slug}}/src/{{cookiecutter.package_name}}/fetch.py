@@ -20,15 +20,15 @@ def main() -> None:
     add_values(parser, ("model_name",))
     arguments = parser.parse_args()
 
-    client, name = tracking.connect(), arguments.model_name
-    if arguments.version is not None:
-        version = registry.numbered(client, name, arguments.version)
-    elif champion := registry.champion(client, name):
-        version = champion
-    else:
-        raise UserError(f"Model {name} has no version to serve: `make run` trains and registers one.")
-
-    registry.fetch(version, arguments.output / "model")
+    name = arguments.model_name
+    with tracking.store() as client:
+        if arguments.version is not None:
+            version = registry.numbered(client, name, arguments.version)
+        elif champion := registry.champion(client, name):
+            version = champion
+        else:
+            raise UserError(f"Model {name} has no version to serve: `make run` trains and registers one.")
+        registry.fetch(version, arguments.output / "model")
     write_text(arguments.output / "model.json", json.dumps({"name": name, "version": version.number}) + "\n")
     log.info("Fetched %s.", version)
 

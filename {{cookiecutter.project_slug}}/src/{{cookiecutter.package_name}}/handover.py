@@ -1,5 +1,6 @@
 """What the steps hand to one another: JSON files of these shapes."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -7,6 +8,7 @@ from typing import Literal, TypeVar
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
+from .parameters import PATH, Evaluation
 from .program import UserError, invalid, write_text
 
 Metrics = dict[str, FiniteFloat]
@@ -76,3 +78,17 @@ def read_held_out(folder: Path, remedy: str) -> pd.DataFrame:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         raise UserError(f"{path} cannot be read: {remedy}. ({error})") from error
+
+
+def check_metrics(metrics: Metrics, evaluation: Evaluation, whose: str) -> None:
+    """Raise unless every metric that decides is there, and all are finite numbers."""
+    for name in evaluation.metrics:
+        if name not in metrics:
+            known = ", ".join(metrics) or "none"
+            raise UserError(
+                f"{whose} has no metric {name!r}; it has {known}. "
+                f"Name one of these in {PATH}, or return it from measure() in estimator.py."
+            )
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise UserError(f"{whose} has {name} {value}, which cannot be compared. Look at its predictions.")

@@ -1,17 +1,20 @@
 """Read parameters.yml, and refuse what would only fail later."""
 
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from .program import UserError, invalid
 
 PATH = Path("parameters.yml")
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+RESERVED_TAGS = {"build_id", "build_uri", "data_sha256", "model_digest", "promotion", "withdrawn"}
 
 Direction = Literal["lower", "higher"]
 Rule = Literal["none_worse", "all_better", "any_better"]
@@ -26,10 +29,17 @@ class Evaluation(BaseModel):
 
 
 class Registration(BaseModel):
-    """Tags that every model version gets."""
+    """Tags that every model version gets, beside those that registration sets itself."""
 
     model_config = STRICT
-    tags: dict[str, str] = {}
+    tags: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_. -]*$")], str] = {}
+
+    @field_validator("tags")
+    @classmethod
+    def check_reserved(cls, tags: dict[str, str]) -> dict[str, str]:
+        if reserved := sorted(tags.keys() & RESERVED_TAGS):
+            raise ValueError(f"registration sets {', '.join(reserved)} itself")
+        return tags
 
 
 class Parameters(BaseModel):
@@ -41,10 +51,26 @@ class Parameters(BaseModel):
     registration: Registration
 
 
+class Loader(yaml.SafeLoader):
+    """Safe YAML in which ``1e-3`` is a number, as YAML 1.2 has it, and a key that is there twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{key} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
 def read(path: Path = PATH) -> Parameters:
     """Read the file, or say which keys of it are wrong."""
     try:
-        return Parameters.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Parameters.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader))  # noqa: S506
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: it cannot be read as YAML: {error}") from error
     except ValidationError as error:

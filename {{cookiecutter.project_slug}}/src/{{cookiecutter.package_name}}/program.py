@@ -34,7 +34,7 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def program() -> Iterator[None]:
-    """Wrap a ``main()``: set up logging, and end a `UserError` with its sentence and exit code 1."""
+    """Wrap a ``main()``: set up logging, and end a `UserError` with its sentence and exit code 1, Ctrl-C with 130."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     for chatty in ("mlflow", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -42,3 +42,5 @@ def program() -> Iterator[None]:
         yield
     except UserError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

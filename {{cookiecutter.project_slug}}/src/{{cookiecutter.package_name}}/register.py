@@ -31,10 +31,8 @@ def check_registered(version: Version) -> None:
         raise UserError(f"This run gave {version}, which was withdrawn: run the training step again.")
 
 
-def check_judged(decision: Decision, digest: str, champion: Version | None) -> None:
-    """Raise unless the decision is about this very model and the champion of this moment."""
-    if digest != decision.model_digest:
-        raise UserError("The candidate is not the model that was judged: run the evaluation step again.")
+def check_champion(decision: Decision, champion: Version | None) -> None:
+    """Raise unless the champion is still the version that the candidate was judged against."""
     judged_against = decision.champion.version if decision.champion else None
     serving = champion.number if champion else None
     if decision.overridden_by is None and judged_against != serving:
@@ -49,20 +47,22 @@ def main() -> None:
     arguments = parse_arguments("register", __doc__)
     candidate = handover.read(Candidate, arguments.candidate / "metrics.json", "run the training step again")
     decision = handover.read(Decision, arguments.decision / "decision.json", "run the evaluation step again")
+    if model.digest(arguments.candidate / "model") != decision.model_digest:
+        raise UserError("The candidate is not the model that was judged: run the evaluation step again.")
     if not decision.promote:
         log.info("Model was not registered for this run. %s", decision.reason)
         return
 
-    client, name = tracking.connect(), arguments.model_name
-    if version := registry.of_run(client, name, candidate.run_id):
-        check_registered(version)
-        log.info("This run gave %s already.", version)
-        return
-
-    check_judged(decision, model.digest(arguments.candidate / "model"), registry.champion(client, name))
-    tags = lineage(candidate, decision, arguments.build_id, arguments.build_uri)
-    version = registry.add(client, name, candidate.run_id, {**parameters.read().registration.tags, **tags})
-    log.info("Registered %s.", version)
+    name = arguments.model_name
+    with tracking.store() as client:
+        if version := registry.of_run(client, name, candidate.run_id):
+            check_registered(version)
+            log.info("This run gave %s already.", version)
+            return
+        check_champion(decision, registry.champion(client, name))
+        tags = lineage(candidate, decision, arguments.build_id, arguments.build_uri)
+        version = registry.add(client, name, candidate.run_id, {**parameters.read().registration.tags, **tags})
+        log.info("Registered %s.", version)
 
 
 if __name__ == "__main__":

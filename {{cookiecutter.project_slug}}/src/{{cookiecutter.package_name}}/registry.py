@@ -61,9 +61,7 @@ def numbered(client: MlflowClient, name: str, number: int) -> Version:
 
 
 def add(client: MlflowClient, name: str, run_id: str, tags: dict[str, str]) -> Version:
-    """Register the model that a run logged, once: asked again, return the version there is."""
-    if existing := of_run(client, name, run_id):
-        return existing
+    """Register the model that a run logged."""
     try:
         client.create_registered_model(name)
     except MlflowException:  # it may exist already, and stores differ in how they say so

@@ -70,8 +70,8 @@ def main() -> None:
 
     decision = handover.read(Decision, folders["decision"] / "decision.json", "run again")
     candidate = handover.read(Candidate, folders["candidate"] / "metrics.json", "run again")
-    version = registry.of_run(tracking.connect(), arguments.model_name, candidate.run_id)
-    print(report(decision, version))
+    with tracking.store() as client:
+        print(report(decision, registry.of_run(client, arguments.model_name, candidate.run_id)))
 
 
 if __name__ == "__main__":

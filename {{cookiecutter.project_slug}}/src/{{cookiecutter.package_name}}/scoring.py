@@ -64,14 +64,17 @@ def read_rows(body: bytes, width: int) -> npt.NDArray[np.float64]:
         raise RequestError(f"the body is not JSON: {error}") from error
     if not isinstance(request, dict) or request.keys() != {"data"}:
         raise RequestError('the body must be an object with the one key "data"')
+    # Beside the key there are numbers only, hence no other quotes. numpy would make each text as long as the longest, and
+    # take true and false for 1 and 0.
+    if body.count(b'"') > 2 or b"true" in body or b"false" in body:
+        raise RequestError("data must hold numbers only")
     try:
         rows = np.array(request["data"])
     except ValueError as error:
-        raise RequestError("the rows of data differ in length") from error
+        raise RequestError(f"data must be rows of {width} numbers; these differ in length or depth") from error
     if rows.ndim != 2 or rows.shape[1] != width:
         raise RequestError(f"data must be a list of rows of {width} numbers")
-    # The body holds "data" and numbers only, so such a word is a boolean among them, which numpy would take for 0 or 1.
-    if rows.dtype.kind not in "iuf" or b"true" in body or b"false" in body:
+    if rows.dtype.kind not in "iuf":
         raise RequestError("data must hold numbers only")
     return rows.astype(np.float64, copy=False)
 

@@ -8,8 +8,10 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import urllib3
@@ -19,13 +21,14 @@ from .program import UserError, program
 
 ATTEMPTS = 10
 SECONDS_PER_ATTEMPT = 10.0
+SECONDS_IN_ALL = 120.0
 WORTH_RETRYING = range(500, 600)
 
 log = logging.getLogger(__name__)
 
 
 def traceparent() -> str:
-    """Return the header by which a request can be found in logs: W3C Trace Context, version 00, not sampled."""
+    """Return the header that ties a request to its traces on the way: W3C Trace Context, version 00, not sampled."""
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
 
 
@@ -37,7 +40,7 @@ def client(attempts: int) -> urllib3.PoolManager:
         status_forcelist=WORTH_RETRYING,
         backoff_factor=0.2,
         backoff_max=5,
-        redirect=0,
+        respect_retry_after_header=False,
     )
     return urllib3.PoolManager(retries=retries, timeout=SECONDS_PER_ATTEMPT)
 
@@ -45,7 +48,7 @@ def client(attempts: int) -> urllib3.PoolManager:
 def call(http: urllib3.PoolManager, method: str, url: str, **more: Any) -> Any:
     """Return the JSON that the service answers, or raise what happened instead."""
     try:
-        response = http.request(method, url, **more)
+        response = http.request(method, url, redirect=False, **more)
     except MaxRetryError as error:
         raise UserError(f"{url} did not answer, tried {ATTEMPTS} times: {error.reason}") from error
     except (HTTPError, LocationParseError) as error:
@@ -62,9 +65,12 @@ def sample(description: Any) -> list[list[float]]:
     """Return the rows that the service's own description offers as an example."""
     try:
         content = description["paths"]["/score"]["post"]["requestBody"]["content"]
-        return list(content["application/json"]["schema"]["example"]["data"])
+        rows = list(content["application/json"]["schema"]["example"]["data"])
     except (KeyError, TypeError) as error:
         raise UserError("The service's /swagger.json has no example request.") from error
+    if not rows:
+        raise UserError("The example request in the service's /swagger.json has no rows.")
+    return rows
 
 
 def check(answer: Any, rows: int) -> list[float]:
@@ -73,9 +79,34 @@ def check(answer: Any, rows: int) -> list[float]:
     if not isinstance(predictions, list) or len(predictions) != rows:
         raise UserError(f"{rows} rows were sent, but the answer is {answer!r:.200}")
     for prediction in predictions:
-        if isinstance(prediction, bool) or not isinstance(prediction, int | float) or not math.isfinite(prediction):
-            raise UserError(f"The prediction {prediction!r} is not a finite number.")
+        if not is_finite(prediction):
+            raise UserError(f"The prediction {prediction!r:.60} is not a finite number.")
     return predictions
+
+
+def is_finite(prediction: Any) -> bool:
+    """Tell whether what JSON gave is a number that a float can hold."""
+    try:
+        return not isinstance(prediction, bool) and isinstance(prediction, int | float) and math.isfinite(prediction)
+    except OverflowError:
+        return False
+
+
+def within_bounds(url: str) -> list[float]:
+    """Do the smoke test, and give up on a service that goes on answering a little at a time."""
+    outcome: Future[list[float]] = Future()
+
+    def work() -> None:
+        try:
+            outcome.set_result(smoke_test(url))
+        except Exception as error:
+            outcome.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    try:
+        return outcome.result(timeout=SECONDS_IN_ALL)
+    except TimeoutError as error:
+        raise UserError(f"{url} was not done answering after {SECONDS_IN_ALL:.0f} seconds.") from error
 
 
 def smoke_test(url: str) -> list[float]:
@@ -111,10 +142,10 @@ def main() -> None:
     what.add_argument("--folder", type=Path, help="folder to serve on a free port while testing")
     arguments = parser.parse_args()
     if arguments.url:
-        predictions = smoke_test(arguments.url.rstrip("/"))
+        predictions = within_bounds(arguments.url.rstrip("/"))
     else:
         with service(arguments.folder) as url:
-            predictions = smoke_test(url)
+            predictions = within_bounds(url)
     log.info("Predictions: %s", ", ".join(f"{prediction:.6g}" for prediction in predictions))
     log.info("Smoke test successful.")
 

@@ -92,7 +92,7 @@ def main() -> None:
     model = fit(learn, chosen.training)
 
     candidate: Path = arguments.candidate
-    with tracking.start_run(tracking.connect()) as run:
+    with tracking.store() as client, tracking.start_run(client) as run:
         data_sha256 = data.fingerprint(arguments.data)
         mlflow.log_params({**chosen.training, "data_sha256": data_sha256, "rows": len(learn) + len(held_out)})
 
@@ -103,6 +103,7 @@ def main() -> None:
         target = held_out[schema.TARGET].to_numpy()
         predictions = load(candidate / "model").predict(held_out[list(schema.FEATURES)])
         metrics = estimator.measure(target, predictions, schema.THRESHOLD)
+        handover.check_metrics(metrics, chosen.evaluation, "The candidate")
         mlflow.log_metrics(metrics)
         log_figures(model, target, predictions)
         mlflow.log_artifacts(str(candidate / "model"), "model")  # Azure ML's client needs a str

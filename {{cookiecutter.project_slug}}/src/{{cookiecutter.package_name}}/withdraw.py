@@ -17,12 +17,13 @@ def main() -> None:
     add_values(parser, ("model_name",))
     arguments = parser.parse_args()
 
-    client, name = tracking.connect(), arguments.model_name
-    version = registry.numbered(client, name, arguments.version)
-    if registry.WITHDRAWN in version.tags:
-        raise UserError(f"This was done before: {version} is withdrawn since {version.tags[registry.WITHDRAWN]}.")
-    registry.withdraw(client, version)
-    champion = registry.champion(client, name)
+    name = arguments.model_name
+    with tracking.store() as client:
+        version = registry.numbered(client, name, arguments.version)
+        if since := version.tags.get(registry.WITHDRAWN):
+            raise UserError(f"This was done before: {version} is withdrawn since {since}.")
+        registry.withdraw(client, version)
+        champion = registry.champion(client, name)
     log.info("Withdrew %s.", version)
     log.info("The champion is %s.", champion or "none: the next candidate will be promoted")
 
