@@ -14,6 +14,7 @@ from {{ cookiecutter.package_name }}.pipeline import MODEL_NAME, TRAINING, flag
 from {{ cookiecutter.package_name }}.registry import Version
 from {{ cookiecutter.package_name }}.sample import sample
 
+PACKAGE = "{{ cookiecutter.package_name }}"
 SRC = Path(__file__).parents[1] / "src"
 FEW_ROWS = 2000  # enough to train on, few enough to do so often
 
@@ -37,7 +38,7 @@ class Workspace:
     def call(self, module: str, *arguments: str) -> None:
         """Run a module of the package as a program, in this process. A failing one raises SystemExit."""
         self.monkeypatch.setattr("sys.argv", [module, *arguments])
-        importlib.import_module(f"{{ cookiecutter.package_name }}.{module}").main()
+        importlib.import_module(f"{PACKAGE}.{module}").main()
 
     def step(self, name: str, *arguments: str) -> None:
         """Run a step of the pipeline on this workspace's folders."""

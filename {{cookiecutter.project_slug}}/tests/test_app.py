@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import pytest
 import urllib3
-from conftest import SRC, Workspace
+from conftest import PACKAGE, SRC, Workspace
 from test_scoring import BAD_REQUESTS
 
 from {{ cookiecutter.package_name }} import app, model, smoke_test
@@ -127,7 +127,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
 
 
 def run_app(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "{{ cookiecutter.package_name }}.app", *arguments]
+    command = [sys.executable, "-m", f"{PACKAGE}.app", *arguments]
     return subprocess.run(command, cwd=SRC, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -150,7 +150,7 @@ def test_what_is_no_port_is_told(tmp_path: Path, port: str) -> None:
 
 
 def test_ctrl_c_ends_the_service_quietly(served: Path) -> None:
-    command = [sys.executable, "-m", "{{ cookiecutter.package_name }}.app", "--folder", str(served), "--port", "0"]
+    command = [sys.executable, "-m", f"{PACKAGE}.app", "--folder", str(served), "--port", "0"]
     with subprocess.Popen(command, cwd=SRC, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().strip().rpartition(" ")[2]

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SRC, Workspace
+from conftest import PACKAGE, SRC, Workspace
 from mlflow import MlflowClient
 
 from {{ cookiecutter.package_name }} import model
@@ -121,7 +121,7 @@ def test_outputs_that_were_moved_are_told(
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     shutil.copytree(SRC, tmp_path / "here" / "src")
-    command = [sys.executable, "-m", "{{ cookiecutter.package_name }}.train", "--data", workspace.folder / "data"]
+    command = [sys.executable, "-m", f"{PACKAGE}.train", "--data", workspace.folder / "data"]
     command += ["--candidate", tmp_path / "candidate"]
     subprocess.run(command, cwd=tmp_path / "here" / "src", check=True)
     (tmp_path / "here").rename(tmp_path / "there")

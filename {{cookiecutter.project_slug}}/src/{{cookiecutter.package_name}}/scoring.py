@@ -64,8 +64,8 @@ def read_rows(body: bytes, width: int) -> npt.NDArray[np.float64]:
         raise RequestError(f"the body is not JSON: {error}") from error
     if not isinstance(request, dict) or request.keys() != {"data"}:
         raise RequestError('the body must be an object with the one key "data"')
-    # Beside the key there are numbers only, hence no other quotes. numpy would make each text as long as the longest, and
-    # take true and false for 1 and 0.
+    # Beside the key there are numbers only, hence no other quotes. numpy would make each text as long as the longest,
+    # and take true and false for 1 and 0.
     if body.count(b'"') > 2 or b"true" in body or b"false" in body:
         raise RequestError("data must hold numbers only")
     try:
