@@ -50,5 +50,5 @@ def feature_importance(model: lightgbm.Booster) -> Figure:
     gains = pd.Series(model.feature_importance("gain"), index=model.feature_name())
     shown = gains.nlargest(MOST_BARS).sort_values()
     axes.barh(shown.index, shown / gains.sum())
-    axes.set(title="What the trees gain from, most first", xlabel="share of the total gain")
+    axes.set(title="Feature importance, highest first", xlabel="share of the total gain")
     return figure
