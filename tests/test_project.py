@@ -12,6 +12,7 @@ import yaml
 from conftest import BIN, ROOT, run
 
 MOST_FILES, MOST_LINES = 90, 4500
+NAMES = ("project_name", "project_slug", "package_name", "model_name", "organisation")
 
 
 def expected_files(answers):
@@ -95,33 +96,30 @@ def ended():
     return {}
 
 
-def once_per_python(ended, project, what, action):
-    digest = hashlib.sha256(what.encode())
-    for path in project.files():
-        if path.suffix in (".py", ".toml", ".ipynb", ".txt") or path.name == "parameters.yml":
-            digest.update(path.relative_to(project.path).as_posix().encode() + b"\0" + path.read_bytes())
+def once_per_python(ended, project, action):
+    """Run an action once for all projects whose Python is the same but for the names that were answered."""
+    names = r"\b(" + "|".join(re.escape(project.answers[name]) for name in NAMES) + r")\b"
+    contents = sorted(
+        re.sub(names, "named", path.relative_to(project.path).as_posix() + "\n" + path.read_text(encoding="utf-8"))
+        for path in project.files()
+        if path.suffix in (".py", ".toml", ".ipynb", ".txt", ".json") or path.name == "parameters.yml"
+    )
+    digest = hashlib.sha256("\0".join(contents).encode())
     if digest.digest() not in ended:
         ended[digest.digest()] = action()
 
 
 @pytest.mark.slow
-def test_types_are_right(project, environment, ended, tmp_path_factory):
+def test_types_are_right(project, environment, tmp_path_factory):
     cache = tmp_path_factory.getbasetemp() / "mypy"
-    command = (environment(project), "-m", "mypy", "--cache-dir", cache)
-    once_per_python(ended, project, "mypy", lambda: run(*command, cwd=project.path))
+    run(environment(project), "-m", "mypy", "--cache-dir", cache, cwd=project.path)
 
 
 @pytest.mark.slow
 def test_passes_its_own_tests(project, environment, ended):
     python = environment(project)
-    once_per_python(
-        ended,
-        project,
-        "pytest",
-        lambda: run(
-            python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=project.path, PYTHONDONTWRITEBYTECODE="1"
-        ),
-    )
+    command = (python, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    once_per_python(ended, project, lambda: run(*command, cwd=project.path, PYTHONDONTWRITEBYTECODE="1"))
 
 
 @pytest.mark.slow
