@@ -5,6 +5,18 @@ import shutil
 
 import pytest
 from conftest import bake, run
+from test_examples import NAMES, trace_of
+
+PLACES = ("*.md", "*.toml", "data/*.md", "src/*", "src/*/*.py", "tests/*.py", "requirements/score.txt")
+    "*.md",
+    "*.toml",
+    "data/*.md",
+    "src/*",
+    "src/*/*.py",
+    "tests/*.py",
+    "experimentation/*",
+    "requirements/score.txt",
+)
 
 BLOCK = re.compile(
     r"(?:^`(?P<path>[^`\n]+)`\n\n)?^```(?P<language>\w+)\n(?P<content>.*?)^```$", re.DOTALL | re.MULTILINE
@@ -32,7 +44,7 @@ def apply(diff, text):
 @pytest.mark.parametrize("example", ["diabetes", "safe_driver"])
 def test_following_the_guide_gives_a_project_that_works(example, cookies_session, tmp_path):
     project = tmp_path / "project"
-    shutil.copytree(bake(cookies_session, {"example": example}).path, project)
+    shutil.copytree(bake(cookies_session, {"example": example, **NAMES}).path, project)
     told = ""
 
     for block in BLOCK.finditer((project / "docs" / "bring-your-own-model.md").read_text(encoding="utf-8")):
@@ -46,6 +58,9 @@ def test_following_the_guide_gives_a_project_that_works(example, cookies_session
 
     assert re.search(r"^log_loss  0\.\d+ +-$", told, re.MULTILINE)
     assert "Smoke test successful." in told
+    for path in (path for folder in PLACES for path in project.glob(folder) if path.is_file()):
+        trace = trace_of(example, path.read_text(encoding="utf-8").replace(f"example: '{example}'", ""))
+        assert not trace, f"{path} still says {trace}"
 
 
 def test_the_guide_has_nine_steps_or_fewer(project):

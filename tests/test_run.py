@@ -55,7 +55,7 @@ LIVES = {
         serving="Serving diabetes-regression version 3 ",
     ),
     "safe_driver": Life(
-        first="\nRegistered version 1 of safe-driver. There is no champion to beat.",
+        first="auc  0.7937848   -\nf1   0.22754491  -\n\nRegistered version 1 of safe-driver. There is no champion",
         runs=[
             ("rounds: 5", "Registered version 2 "),
             ("rounds: 50", "Registered version 3 "),

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from conftest import Workspace
 
+from {{ cookiecutter.package_name }} import data
 from {{ cookiecutter.package_name }}.estimator import fit
 from {{ cookiecutter.package_name }}.model import as_served
+from {{ cookiecutter.package_name }}.program import UserError
 from {{ cookiecutter.package_name }}.sample import sample
 from {{ cookiecutter.package_name }}.schema import FEATURES, TARGET
 from {{ cookiecutter.package_name }}.train import split
@@ -24,6 +26,16 @@ def test_training_gives_the_known_figures(workspace: Workspace, alpha: float, ms
     assert metrics == {"mse": pytest.approx(mse, rel=1e-7)}
 
 
+@pytest.mark.parametrize(("column", "value"), [("bmi", 1e6), ("bmi", float("inf")), (TARGET, -1.0)])
+def test_values_out_of_bounds_are_refused(tmp_path: Path, column: str, value: float) -> None:
+    frame = sample().head(100).astype(float)
+    frame.loc[5, column] = value
+    frame.to_csv(tmp_path / "bad.csv", index=False)
+
+    with pytest.raises(UserError, match=f"column {column} breaks .* line 7"):
+        data.read(tmp_path)
+
+
 def test_the_model_serves_as_it_was_fitted() -> None:
     learn, held_out = split(sample())
     fitted = fit(learn[list(FEATURES)], learn[TARGET], alpha=0.4)
@@ -36,6 +48,7 @@ def test_better_models_are_promoted_and_worse_ones_refused(
     workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
+    workspace.set("evaluation", metrics={"mse": "lower"})
     outcomes = []
     for alpha in (0.5, 0.4, 0.5, 0.41):
         workspace.set("training", alpha=alpha)

@@ -1,8 +1,11 @@
 """What is learned, and how good it is."""
 
+from typing import Annotated
+
 import lightgbm
 import numpy as np
 import pandas as pd
+from pydantic import Field, PositiveInt
 from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.model_selection import train_test_split
 
@@ -14,10 +17,10 @@ def fit(
     features: pd.DataFrame,
     target: pd.Series,
     *,
-    learning_rate: float,
-    num_leaves: int,
-    rounds: int,
-    early_stopping: int,
+    learning_rate: Annotated[float, Field(gt=0, le=1)],
+    num_leaves: PositiveInt,
+    rounds: PositiveInt,
+    early_stopping: PositiveInt,
 ) -> lightgbm.Booster:
     """Fit boosted trees, until a fifth of the rows, set apart for that, has not improved for `early_stopping` rounds.
 
@@ -40,6 +43,9 @@ def fit(
 
 def measure(target: np.ndarray, predictions: np.ndarray, threshold: float | None) -> dict[str, float]:
     """Return every metric that ``evaluation`` in parameters.yml may ask for, from probabilities of a claim."""
+    if len(np.unique(target)) < 2:
+        found = "nothing but claims" if target.any() else "no claim"
+        raise ValueError(f"there is {found} among {len(target)} rows; more rows are needed.")
     return {
         "auc": float(roc_auc_score(target, predictions)),
         "f1": float(f1_score(target, predictions >= (0.5 if threshold is None else threshold))),

@@ -14,8 +14,8 @@ REQUIREMENTS = ("lightgbm", "numpy")
 
 
 def save(model: lightgbm.Booster, folder: Path) -> None:
-    """Write the trees up to the best round in LightGBM's own text: no pickle, so reading them can run nothing."""
-    model.save_model(folder / "trees.txt", num_iteration=model.best_iteration)
+    """Write the trees in LightGBM's own text: no pickle, so reading them can run nothing."""
+    model.save_model(folder / "trees.txt")
 
 
 def load(folder: Path) -> Predict:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from conftest import Workspace
 
-from {{ cookiecutter.package_name }} import model, scoring
+from {{ cookiecutter.package_name }} import data, model, schema, scoring
 from {{ cookiecutter.package_name }}.estimator import fit, measure
 from {{ cookiecutter.package_name }}.model import as_served
+from {{ cookiecutter.package_name }}.program import UserError
 from {{ cookiecutter.package_name }}.sample import sample
 from {{ cookiecutter.package_name }}.schema import FEATURES, TARGET, THRESHOLD
 from {{ cookiecutter.package_name }}.scoring import Service
@@ -32,9 +33,9 @@ def test_sample_is_like_the_real_data() -> None:
     assert frame.shape == (100_000, 59)
     assert frame[TARGET].mean() == pytest.approx(0.036, abs=0.002)
     missing = (frame[list(FEATURES)] == -1).mean()
-    assert missing["ps_car_03_cat"] == pytest.approx(0.691, abs=0.01)
-    assert missing["ps_reg_03"] == pytest.approx(0.181, abs=0.01)
-    assert missing["ps_calc_01"] == 0
+    published = {"ps_ind_05_cat": 0.01, "ps_reg_03": 0.181, "ps_car_03_cat": 0.691, "ps_car_05_cat": 0.448}
+    published |= {"ps_car_07_cat": 0.019, "ps_car_14": 0.072, "ps_calc_01": 0, "ps_ind_01": 0}
+    assert {name: missing[name] for name in published} == pytest.approx(published, abs=0.005)
 
 
 def test_the_signal_can_be_learned(fitted: lightgbm.Booster) -> None:
@@ -47,7 +48,35 @@ def test_the_signal_can_be_learned(fitted: lightgbm.Booster) -> None:
 
 
 def test_training_stops_when_it_does_not_improve(fitted: lightgbm.Booster) -> None:
-    assert 0 < fitted.best_iteration < ARGUMENTS["rounds"]
+    learn, _ = split(sample())
+    impatient = fit(learn[list(FEATURES)], learn[TARGET], **{**ARGUMENTS, "early_stopping": 1})
+
+    assert 0 < impatient.best_iteration < fitted.best_iteration < ARGUMENTS["rounds"]
+    assert fitted.dump_model()["tree_info"][0]["num_leaves"] == ARGUMENTS["num_leaves"]
+
+
+def test_a_claim_is_what_reaches_the_threshold() -> None:
+    assert THRESHOLD == 0.08
+    assert measure(np.array([0, 1]), np.array([0.0799, 0.08]), THRESHOLD) == {"auc": 1, "f1": 1}
+
+
+def test_rows_of_one_class_cannot_be_measured() -> None:
+    with pytest.raises(ValueError, match="no claim among 2 rows"):
+        measure(np.array([0, 0]), np.array([0.1, 0.2]), THRESHOLD)
+
+
+def test_the_champion_is_judged_at_its_own_threshold(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample().head(20_000).to_csv("data/sample.csv", index=False)
+    workspace.run()
+    measured = json.loads(Path("candidate/metrics.json").read_text(encoding="utf-8"))["metrics"]
+    monkeypatch.setattr(schema, "THRESHOLD", 0.9)
+    workspace.step("train")
+
+    workspace.step("evaluate")
+
+    decision = json.loads(Path("decision/decision.json").read_text(encoding="utf-8"))
+    assert decision["champion"]["metrics"] == pytest.approx(measured)
+    assert decision["candidate"]["f1"] < measured["f1"]
 
 
 def test_training_again_gives_the_same_model_to_the_last_digit(workspace: Workspace) -> None:
@@ -57,6 +86,16 @@ def test_training_again_gives_the_same_model_to_the_last_digit(workspace: Worksp
         texts.append(Path("candidate/model/trees.txt").read_bytes())
 
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(("column", "value"), [("ps_reg_03", 1e6), ("ps_reg_03", float("inf")), (TARGET, -1.0)])
+def test_values_out_of_bounds_are_refused(tmp_path: Path, column: str, value: float) -> None:
+    frame = sample().head(100).astype(float)
+    frame.loc[5, column] = value
+    frame.to_csv(tmp_path / "bad.csv", index=False)
+
+    with pytest.raises(UserError, match=f"column {column} breaks .* line 7"):
+        data.read(tmp_path)
 
 
 def test_the_model_serves_as_it_was_fitted(fitted: lightgbm.Booster) -> None:
@@ -71,8 +110,9 @@ def test_better_models_are_promoted_and_worse_ones_refused(
     caplog.set_level("INFO")
     sample().head(20_000).to_csv("data/sample.csv", index=False)
     outcomes = []
+    workspace.set("evaluation", metrics={"auc": "higher", "f1": "higher"}, promote_if="none_worse")
     for rounds in (2, 40, 2):
-        workspace.set("training", rounds=rounds)
+        workspace.set("training", **{**ARGUMENTS, "rounds": rounds})
         workspace.run()
         version = workspace.champion()
         outcomes.append((rounds, version and version.number))
@@ -83,9 +123,17 @@ def test_better_models_are_promoted_and_worse_ones_refused(
 
 
 def test_what_the_estimator_refuses_is_told_by_the_file_to_change(workspace: Workspace) -> None:
-    workspace.set("training", learning_rate=-1.0)
+    workspace.set("training", num_leaves=1)
 
-    with pytest.raises(SystemExit, match=r"parameters\.yml: training: the estimator refuses it: .*learning_rate"):
+    with pytest.raises(SystemExit, match=r"parameters\.yml: training: the estimator refuses it: .*num_leaves"):
+        workspace.step("train")
+
+
+@pytest.mark.parametrize("change", [{"early_stopping": 0}, {"rounds": -1}, {"learning_rate": 0.0}])
+def test_an_argument_out_of_bounds_is_told_by_its_name(workspace: Workspace, change: dict[str, float]) -> None:
+    workspace.set("training", **change)
+
+    with pytest.raises(SystemExit, match=f"{next(iter(change))}: Input should be greater than 0"):
         workspace.step("train")
 
 

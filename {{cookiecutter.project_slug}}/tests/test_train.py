@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import mlflow
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from conftest import SRC, Workspace
 from mlflow import MlflowClient
 
-from {{ cookiecutter.package_name }} import data, estimator, model, parameters
+from {{ cookiecutter.package_name }} import data, estimator, model, parameters, train
+from {{ cookiecutter.package_name }}.program import UserError
 from {{ cookiecutter.package_name }}.schema import FEATURES, LABELS, THRESHOLD
 from {{ cookiecutter.package_name }}.train import split
 
@@ -86,3 +88,30 @@ def test_a_metric_that_is_not_finite_fails_training(workspace: Workspace, monkey
     with pytest.raises(SystemExit, match=r"The candidate has \w+ nan"):
         workspace.step("train")
     assert not Path("candidate/metrics.json").exists()
+
+
+def test_the_estimator_gets_the_columns_in_the_order_of_requests(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[list[str]] = []
+
+    def fit(features: pd.DataFrame, target: pd.Series) -> NoReturn:
+        given.append(list(features.columns))
+        raise ValueError("enough")
+
+    monkeypatch.setattr(estimator, "fit", fit)
+    monkeypatch.setattr(parameters, "check_training", lambda *_: None)
+
+    with pytest.raises(UserError, match="enough"):
+        train.fit(data.read(Path("data")), {})
+    assert given == [list(FEATURES)]
+
+
+def test_what_cannot_be_measured_is_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(*_: object) -> NoReturn:
+        raise ValueError("one class only")
+
+    monkeypatch.setattr(estimator, "measure", measure)
+
+    with pytest.raises(SystemExit, match="The candidate cannot be measured: one class only"):
+        workspace.step("train")

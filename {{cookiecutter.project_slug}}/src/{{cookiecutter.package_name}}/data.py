@@ -18,6 +18,7 @@ WHAT_FAILED = {
     "column_in_schema": "is not in the schema",
     "not_nullable": "is empty",
     "coerce_dtype": "is not a number",
+    "field_uniqueness": "is there twice",
 }
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ def read(folder: Path) -> pd.DataFrame:
     if not files(folder):
         raise UserError(f"{folder}: there is no CSV file; `make run` writes the sample data, or put yours there.")
     frame = pd.concat([check(read_file(path), path) for path in files(folder)], ignore_index=True)
+    frame = check(frame, folder)  # what must be unique must be so in all files together
     if len(frame) < FEWEST_ROWS:
         raise UserError(f"{folder}: {len(frame)} rows are too few to train on; there must be at least {FEWEST_ROWS}.")
     return frame

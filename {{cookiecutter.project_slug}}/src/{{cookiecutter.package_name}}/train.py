@@ -102,7 +102,10 @@ def main() -> None:
 
         target = held_out[schema.TARGET].to_numpy()
         predictions = load(candidate / "model").predict(held_out[list(schema.FEATURES)])
-        metrics = estimator.measure(target, predictions, schema.THRESHOLD)
+        try:
+            metrics = estimator.measure(target, predictions, schema.THRESHOLD)
+        except ValueError as error:
+            raise UserError(f"The candidate cannot be measured: {error}") from error
         handover.check_metrics(metrics, chosen.evaluation, "The candidate")
         mlflow.log_metrics(metrics)
         log_figures(model, target, predictions)
