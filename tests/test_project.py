@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import sys
 import tomllib
 
@@ -88,6 +89,19 @@ def test_template_and_project_pin_the_same_tools(project):
     )
 
     assert {name: ours[name] for name in ("ruff", "mypy", "pytest", "pre-commit")}.items() <= theirs.items()
+
+
+@pytest.mark.tool("git")
+def test_pre_commit_passes_in_the_template(snapshot, tmp_path):
+    template = tmp_path / "template"
+    shutil.copytree(snapshot, template)
+    (template / ".venv").symlink_to(sys.prefix)
+    run("git", "init", "--quiet", cwd=template)
+    run("git", "add", "--all", cwd=template)
+
+    told = run(sys.executable, "-m", "pre_commit", "run", "--all-files", cwd=template)
+
+    assert told.count("Passed") == 2
 
 
 @pytest.fixture(scope="session")
