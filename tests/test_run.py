@@ -212,8 +212,10 @@ def test_locking_again_changes_nothing(lively):
     assert [lock.read_bytes() for lock in locks] == before
 
 
-def test_clean_removes_what_commands_made(lively):
+def test_clean_removes_what_commands_made_and_nothing_else(lively):
+    (lively.path / "data" / "mine.csv").touch()
+
     lively.make("clean")
 
     assert not (lively.path / "outputs").exists()
-    assert [path.name for path in (lively.path / "data").iterdir()] == ["README.md"]
+    assert {path.name for path in (lively.path / "data").iterdir()} == {"README.md", "mine.csv"}

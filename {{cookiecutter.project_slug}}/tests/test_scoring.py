@@ -1,6 +1,7 @@
 """What a request gets for an answer: one table for good requests and bad."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +59,17 @@ def test_a_bad_request_is_answered_with_400_and_the_reason(service: Service, req
 
     assert status == 400
     assert reason in json.loads(answer)["error"]
+
+
+def test_long_texts_take_memory_in_proportion_to_the_request(service: Service) -> None:
+    request = body([["a" * 100_000, *[""] * 1000]])
+
+    tracemalloc.start()
+    scoring.score(service, request)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 100 * len(request)
 
 
 @pytest.mark.parametrize("rows", [[ROW], [ROW] * 3, [[0] * len(ROW)]])
