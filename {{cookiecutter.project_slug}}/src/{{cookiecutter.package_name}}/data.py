@@ -42,7 +42,8 @@ def read(folder: Path) -> pd.DataFrame:
     if not files(folder):
         raise UserError(f"{folder}: there is no CSV file; `make run` writes the sample data, or put yours there.")
     frame = pd.concat([check(read_file(path), path) for path in files(folder)], ignore_index=True)
-    frame = check(frame, folder)  # what must be unique must be so in all files together
+    if len(files(folder)) > 1:
+        frame = check(frame, folder)  # what must be unique must be so in all files together
     if len(frame) < FEWEST_ROWS:
         raise UserError(f"{folder}: {len(frame)} rows are too few to train on; there must be at least {FEWEST_ROWS}.")
     return frame

@@ -28,6 +28,7 @@ def main() -> None:
             version = champion
         else:
             raise UserError(f"Model {name} has no version to serve: `make run` trains and registers one.")
+        (arguments.output / "model.json").unlink(missing_ok=True)  # a model must never go by another's number
         registry.fetch(version, arguments.output / "model")
     write_text(arguments.output / "model.json", json.dumps({"name": name, "version": version.number}) + "\n")
     log.info("Fetched %s.", version)
