@@ -26,8 +26,8 @@ demo: setup ## bake the defaults into build/, then train, register, serve and sc
 	$(MAKE) --no-print-directory -C $(BAKED) smoke
 	@echo "The project is in $(BAKED); \`make help\` there lists what it can do."
 
-test: setup ## run all tests
-	$(TOOL) pytest
+test: setup ## run all tests, a file at a time on each core
+	$(TOOL) pytest --numprocesses auto --dist loadfile
 
 test-fast: setup ## run the tests that need no environment of their own
 	$(TOOL) pytest -m "not slow"

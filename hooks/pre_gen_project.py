@@ -5,13 +5,30 @@ import keyword
 import re
 import sys
 
-LONGEST = {"project_name": 60, "organisation": 60, "project_slug": 40, "package_name": 40, "model_name": 60}
+LONGEST = {
+    "project_name": 60,
+    "organisation": 60,
+    "project_slug": 40,
+    "package_name": 40,
+    "model_name": 60,
+    "resource_group": 90,
+    "workspace_name": 33,
+}
 
 # answer -> what it must look like, and how to say so
 PATTERNS = {
     "project_slug": (r"[a-z][a-z0-9]*(-[a-z0-9]+)*", "lower-case letters, digits and single hyphens, a letter first"),
     "package_name": (r"[a-z][a-z0-9]*(_[a-z0-9]+)*", "lower-case letters, digits, single underscores, a letter first"),
     "model_name": (r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, dots, hyphens and underscores"),
+    # Azure's own rules: learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules
+    "resource_group": (
+        r"[A-Za-z0-9_().-]*[A-Za-z0-9_()-]",
+        "letters, digits, underscores, hyphens, dots and parentheses, no dot at the end",
+    ),
+    "workspace_name": (
+        r"[A-Za-z0-9][A-Za-z0-9_-]{2,}",
+        "at least 3 letters, digits, hyphens and underscores, a letter or digit first",
+    ),
 }
 
 # A package of one of these names would be taken for a folder of the project, or for its tests.
@@ -29,26 +46,29 @@ FOLDERS = (
 
 # What requirements/*.txt install, by the name under which it is imported; a test keeps this complete.
 INSTALLED = """
-aiohappyeyeballs aiohttp aiosignal alembic annotated_doc annotated_types anyio ast_serialize asttokens attr attrs
-blinker cachetools certifi cffi cfgv charset_normalizer click cloudpickle comm contourpy coverage cryptography
-cycler databricks dateutil debugpy distlib docker dotenv executing fastapi fastjsonschema filelock flask flask_cors
-frozenlist git gitdb google graphene graphql graphql_relay gunicorn h11 httptools huey identify idna
-importlib_metadata iniconfig ipykernel ipykernel_launcher ipython_pygments_lexers itsdangerous jedi jinja2 joblib
-jsonschema jsonschema_specifications jupyter jupyter_client jupyter_core kiwisolver librt mako markupsafe matplotlib
-matplotlib_inline mlflow mpl_toolkits multidict mypy mypy_extensions mypyc narwhals nbclient nbformat nest_asyncio2
-nodeenv numpy opentelemetry orjson packaging pandas pandera parso pathspec pexpect pip pkg_resources platformdirs
-pluggy pre_commit prettytable prompt_toolkit propcache psutil ptyprocess pure_eval py pyarrow pyasn1 pyasn1_modules
-pycparser pydantic pydantic_core pygments pylab pyparsing pytest pytest_cov python_discovery pytz referencing
-requests rpds ruff scipy setuptools six sklearn skops smmap sqlalchemy sqlparse stack_data starlette threadpoolctl
-tornado traitlets typeguard typing_extensions typing_inspect typing_inspection tzdata urllib3 uv uvicorn uvloop
-virtualenv wcwidth werkzeug yaml yarl zipp zmq
+adal aiohappyeyeballs aiohttp aiosignal alembic annotated_doc annotated_types anyio applicationinsights argcomplete
+ast_serialize asttokens attr attrs azure azureml backports bcrypt blinker cachetools certifi cffi cfgv
+charset_normalizer click cloudpickle comm contextlib2 contourpy coverage cryptography cycler databricks dateutil
+debugpy distlib docker dotenv executing fastapi fastjsonschema filelock flask flask_cors frozenlist git gitdb google
+graphene graphql graphql_relay gunicorn h11 httptools huey humanfriendly identify idna importlib_metadata
+importlib_resources iniconfig ipykernel ipykernel_launcher ipython_pygments_lexers isodate itsdangerous jedi jeepney
+jinja2 jmespath joblib jsonpickle jsonschema jsonschema_specifications jupyter jupyter_client jupyter_core jwt
+kiwisolver knack librt lightgbm mako markupsafe matplotlib matplotlib_inline mlflow mpl_toolkits msal msal_extensions
+msrest msrestazure multidict mypy mypy_extensions mypyc nacl narwhals nbclient nbformat ndg nest_asyncio2 nodeenv numpy
+oauthlib opentelemetry orjson packaging pandas pandera paramiko parso pathspec pexpect pip pkg_resources pkginfo
+platformdirs pluggy pre_commit prettytable prompt_toolkit propcache psutil ptyprocess pure_eval py pyarrow pyasn1
+pyasn1_modules pycparser pydantic pydantic_core pydantic_settings pygments pylab pyparsing pytest pytest_cov
+python_discovery pytz referencing requests requests_oauthlib rpds ruff scipy secretstorage setuptools six sklearn skops
+smmap socks sockshandler sqlalchemy sqlparse stack_data starlette tabulate threadpoolctl tornado traitlets typeguard
+typing_extensions typing_inspect typing_inspection tzdata urllib3 uv uvicorn uvloop virtualenv wcwidth werkzeug yaml
+yarl zipp zmq
 """
 
 
 # Packages that those look for, and use if they find something of that name.
 LOOKED_FOR = """
-azure azureml boto3 catboost dask fastai keras langchain lightgbm llama_index modin onnx openai paddle polars prophet
-pyspark ray sentence_transformers shap spacy statsmodels tensorflow torch transformers xgboost
+boto3 catboost dask fastai keras langchain llama_index modin onnx openai paddle polars prophet pyspark ray
+sentence_transformers shap spacy statsmodels tensorflow torch transformers xgboost
 """
 
 # Modules of Python 3.11 that a later Python, or this one's list, does not name.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -88,21 +89,27 @@ def bake(cookies, answers):
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory):
+def shared_folder(tmp_path_factory):
+    """Return a folder that all processes of this test run share: one process has the session's, others one in it."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def environment(shared_folder):
     """Return a function that installs a project's lock, once per distinct lock, and gives the environment's Python."""
-    made = {}
 
     def environment(project):
         lock = project.path / "requirements" / "dev.txt"
-        digest = hashlib.sha256(lock.read_bytes()).hexdigest()
-        if digest not in made:
-            folder = tmp_path_factory.mktemp("environment")
-            run(BIN / "uv", "venv", "--quiet", "--python", sys.executable, folder)
-            run(
-                BIN / "uv", "pip", "sync", "--quiet", "--python", folder, "--require-hashes", "--compile-bytecode", lock
-            )
-            made[digest] = folder / "bin" / "python"
-        return made[digest]
+        folder = shared_folder / f"environment-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+        installed = folder / "installed"
+        with FileLock(folder.with_suffix(".lock")):
+            if not installed.exists():
+                sync = ("pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", lock)
+                run(BIN / "uv", "venv", "--quiet", "--python", sys.executable, folder)
+                run(BIN / "uv", *sync, "--python", folder)
+                installed.touch()
+        return folder / "bin" / "python"
 
     return environment
 
@@ -137,7 +144,7 @@ def run(*command, cwd=ROOT, code=0, **environment):
     return ended.stdout
 
 
-missing_tools = Counter()
+NOT_INSTALLED = "is not installed"
 
 
 def pytest_configure(config):
@@ -149,11 +156,12 @@ def pytest_runtest_setup(item):
         (tool,) = marker.args
         if shutil.which(tool) is None:
             if os.environ.get("REQUIRE_TOOLS") == "1":
-                pytest.fail(f"{tool} is not installed, and REQUIRE_TOOLS=1 allows no skips.")
-            missing_tools[tool] += 1
-            pytest.skip(f"{tool} is not installed")
+                pytest.fail(f"{tool} {NOT_INSTALLED}, and REQUIRE_TOOLS=1 allows no skips.")
+            pytest.skip(f"{tool} {NOT_INSTALLED}")
 
 
 def pytest_terminal_summary(terminalreporter):
-    for tool, count in missing_tools.items():
-        terminalreporter.write_line(f"{tool} is not installed; tests not run for want of it: {count}", yellow=True)
+    reasons = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])]
+    for reason, count in Counter(reason for reason in reasons if NOT_INSTALLED in reason).items():
+        told = reason.removeprefix("Skipped: ")
+        terminalreporter.write_line(f"{told}; tests not run for want of it: {count}", yellow=True)

@@ -12,6 +12,8 @@ GOOD = {
     "package_name": "wine_quality",
     "model_name": "wine-quality",
     "organisation": "Contoso",
+    "resource_group": "mlops-RG_(test).1",
+    "workspace_name": "mlops-AML_WS",
 }
 
 
@@ -42,6 +44,12 @@ def test_good_answers_have_no_problems():
         pytest.param({"project_slug": "-wine"}, "a letter first", id="slug_like_an_option"),
         pytest.param({"model_name": "a/b"}, "hyphens", id="model_with_slash"),
         pytest.param({"model_name": "it's"}, "hyphens", id="model_with_quote"),
+        pytest.param({"resource_group": "mlops RG"}, "parentheses", id="group_with_space"),
+        pytest.param({"resource_group": "mlops-RG."}, "no dot at the end", id="group_with_dot_at_the_end"),
+        pytest.param({"resource_group": "a" * 91}, "at most 90", id="group_too_long"),
+        pytest.param({"workspace_name": "ws"}, "at least 3", id="workspace_too_short"),
+        pytest.param({"workspace_name": "_workspace"}, "a letter or digit first", id="workspace_with_underscore_first"),
+        pytest.param({"workspace_name": "a" * 34}, "at most 33", id="workspace_too_long"),
         pytest.param({"project_name": " "}, "empty", id="blank_name"),
         pytest.param({"project_name": "a" * 61}, "at most 60", id="name_too_long"),
         pytest.param({"project_name": "a\nb"}, "line break", id="name_with_line_break"),

@@ -10,7 +10,7 @@ import pytest
 from conftest import PACKAGE, SRC, Workspace
 from mlflow import MlflowClient
 
-from {{ cookiecutter.package_name }} import model
+from {{ cookiecutter.package_name }} import registry
 from {{ cookiecutter.package_name }}.pipeline import MODEL_NAME
 
 
@@ -30,7 +30,7 @@ def test_the_fetched_folder_is_the_model_that_was_judged(workspace_with_champion
     workspace_with_champion.call("fetch", "--output", "serving")
 
     assert json.loads(Path("serving/model.json").read_text(encoding="utf-8"))["version"] == 1
-    assert model.digest(Path("serving/model")) == model.digest(Path("candidate/model"))
+    assert registry.digest(Path("serving/model")) == registry.digest(Path("candidate/model"))
 
 
 def test_fetching_replaces_what_was_fetched_before(workspace_with_champion: Workspace) -> None:

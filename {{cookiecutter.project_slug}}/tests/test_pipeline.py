@@ -15,7 +15,7 @@ from {{ cookiecutter.package_name }}.pipeline import FOLDERS, TRAINING, VALUES, 
 Run = Callable[..., tuple[int, str]]
 
 PACKAGE = SRC / "{{ cookiecutter.package_name }}"
-PROGRAMS = [path.stem for path in PACKAGE.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")]
+PROGRAMS = [path.stem for path in PACKAGE.glob("*.py") if "if __name__" in path.read_text(encoding="utf-8")]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Workspace
@@ -33,9 +34,44 @@ def test_a_version_carries_metrics_lineage_and_the_tags_of_parameters_yml(worksp
         "area": "testing",
         "build_id": "42",
         "build_uri": "https://example.com/42",
+        "caller_run_id": "none",
         "data_sha256": handed_over["data_sha256"],
         "promotion": "evaluated",
     }
+
+
+def outcome(workspace: Workspace) -> dict[str, Any]:
+    """Return what the last run kept about what became of its candidate."""
+    run_id = json.loads(Path("candidate/metrics.json").read_text(encoding="utf-8"))["run_id"]
+    path = MlflowClient().download_artifacts(run_id, "outcome.json", str(workspace.folder))
+    content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    return content
+
+
+def test_a_run_keeps_what_became_of_its_candidate(workspace_with_champion: Workspace) -> None:
+    version = workspace_with_champion.champion()
+    first = outcome(workspace_with_champion)
+    workspace_with_champion.run()
+    second = outcome(workspace_with_champion)
+
+    assert version is not None
+    assert first["version"] == 1
+    assert first["model_digest"] == version.tags["model_digest"]
+    assert second["version"] is None
+    assert "is equal to version 1's" in second["reason"]
+
+
+def test_in_a_job_the_outcome_is_kept_with_the_job(
+    workspace_with_champion: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = MlflowClient()
+    trained_in = json.loads(Path("candidate/metrics.json").read_text(encoding="utf-8"))["run_id"]
+    job = client.create_run(client.get_run(trained_in).info.experiment_id).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", job)
+
+    workspace_with_champion.step("register")
+
+    assert [file.path for file in client.list_artifacts(job)] == ["outcome.json"]
 
 
 def test_a_run_is_registered_once(workspace_with_champion: Workspace) -> None:

@@ -132,7 +132,7 @@ def main() -> None:
         with tracking.store() as client:
             champion = measure_champion(client, arguments.model_name, evaluation, held_out)
     decision = decide(candidate, champion, evaluation, arguments.run_evaluation, arguments.allow_run_cancel)
-    decision = decision.model_copy(update={"model_digest": model.digest(arguments.candidate / "model")})
+    decision = decision.model_copy(update={"model_digest": registry.digest(arguments.candidate / "model")})
     handover.write(decision, arguments.decision / "decision.json")
     log.info("%s %s", "Promote:" if decision.promote else "Do not promote:", decision.reason)
 

@@ -9,7 +9,6 @@ for tools that read MLflow models. schema.json is::
      "threshold": 0.5 or null}                              from what probability the second class is answered
 """
 
-import hashlib
 import json
 import tempfile
 from dataclasses import dataclass
@@ -21,9 +20,6 @@ import numpy.typing as npt
 
 from . import predictor
 from .predictor import Predict
-
-# MLflow puts this file into a folder that it downloads; it was not there when the model was judged.
-ADDED_BY_MLFLOW = "registered_model_meta"
 
 
 @dataclass(frozen=True)
@@ -59,15 +55,6 @@ def as_served(fitted: Any) -> Predict:
     with tempfile.TemporaryDirectory() as folder:
         predictor.save(fitted, Path(folder))
         return predictor.load(Path(folder))
-
-
-def digest(folder: Path) -> str:
-    """Return the SHA-256 over the names and contents of a model folder's files."""
-    total = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ADDED_BY_MLFLOW):
-        total.update(f"{path.relative_to(folder).as_posix()}\n{path.stat().st_size}\n".encode())
-        total.update(path.read_bytes())
-    return total.hexdigest()
 
 
 def _load_pyfunc(folder: str) -> Model:

@@ -48,6 +48,7 @@ VALUES = {
     "allow_run_cancel": Value("true", "false: promote the candidate even if the champion is better", switch),
     "build_id": Value("local", "the build that asked for this run; becomes a tag of the model version"),
     "build_uri": Value("local", "where that build can be read about; becomes a tag of the model version"),
+    "caller_run_id": Value("none", "the run of another system that asked for this one; becomes a tag as well"),
 }
 
 TRAINING = (
@@ -58,7 +59,11 @@ TRAINING = (
         writes=("decision",),
         takes=("model_name", "run_evaluation", "allow_run_cancel"),
     ),
-    Step("register", reads=("candidate", "decision"), takes=("model_name", "build_id", "build_uri")),
+    Step(
+        "register",
+        reads=("candidate", "decision"),
+        takes=("model_name", "build_id", "build_uri", "caller_run_id"),
+    ),
 )
 
 

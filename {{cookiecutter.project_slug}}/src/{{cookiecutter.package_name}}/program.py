@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # scoring has no pydantic
     from pydantic import ValidationError
 
+OURS = (__package__, "__main__", "ml_service")
+
 
 class UserError(Exception):
     """Something a person can mend. The message names the thing and the remedy."""
@@ -35,9 +37,10 @@ def write_text(path: Path, text: str) -> None:
 @contextmanager
 def program() -> Iterator[None]:
     """Wrap a ``main()``: set up logging, and end a `UserError` with its sentence and exit code 1, Ctrl-C with 130."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    for chatty in ("mlflow", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it has a level of its own
+    for ours in OURS:
+        logging.getLogger(ours).setLevel(logging.INFO)
     try:
         yield
     except UserError as error:

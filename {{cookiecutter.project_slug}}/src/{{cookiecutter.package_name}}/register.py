@@ -2,33 +2,36 @@
 
 import logging
 
-from . import handover, model, parameters, registry, tracking
+from mlflow import MlflowClient
+
+from . import handover, parameters, registry, tracking
 from .handover import Candidate, Decision
+from .outcome import FILE, Outcome
 from .pipeline import parse_arguments
 from .program import UserError, program
 from .registry import Version
 
 PROMOTIONS = {None: "evaluated", "RUN_EVALUATION": "not_evaluated", "ALLOW_RUN_CANCEL": "forced"}
 
+Tags = dict[str, str]
+
 log = logging.getLogger(__name__)
 
 
-def lineage(candidate: Candidate, decision: Decision, build_id: str, build_uri: str) -> dict[str, str]:
-    """Return the tags that say where a version comes from and how it was judged, metrics among them."""
+def lineage(candidate: Candidate, decision: Decision) -> dict[str, str]:
+    """Return the tags that say what a version was made of and how it was judged, metrics among them."""
     return {
         **{name: repr(value) for name, value in decision.candidate.items()},
         "data_sha256": candidate.data_sha256,
         "model_digest": decision.model_digest,
         "promotion": PROMOTIONS[decision.overridden_by],
-        "build_id": build_id,
-        "build_uri": build_uri,
     }
 
 
 def check_registered(version: Version) -> None:
     """Raise if the version that this run gave already may not serve."""
     if registry.WITHDRAWN in version.tags:
-        raise UserError(f"This run gave {version}, which was withdrawn: run the training step again.")
+        raise UserError(f"This run gave {version}, which was withdrawn: train with other parameters or data.")
 
 
 def check_champion(decision: Decision, champion: Version | None) -> None:
@@ -42,27 +45,42 @@ def check_champion(decision: Decision, champion: Version | None) -> None:
         )
 
 
+def register(client: MlflowClient, name: str, candidate: Candidate, decision: Decision, asked_by: Tags) -> Version:
+    """Add a version, or return the one that the candidate's run gave already."""
+    if version := registry.of_run(client, name, candidate.run_id):
+        check_registered(version)
+        log.info("This run gave %s already.", version)
+        return version
+    check_champion(decision, registry.champion(client, name))
+    tags = {**parameters.read().registration.tags, **lineage(candidate, decision), **asked_by}
+    version = registry.add(client, name, candidate.run_id, tags)
+    log.info("Registered %s.", version)
+    return version
+
+
 @program()
 def main() -> None:
     arguments = parse_arguments("register", __doc__)
     candidate = handover.read(Candidate, arguments.candidate / "metrics.json", "run the training step again")
     decision = handover.read(Decision, arguments.decision / "decision.json", "run the evaluation step again")
-    if model.digest(arguments.candidate / "model") != decision.model_digest:
+    if registry.digest(arguments.candidate / "model") != decision.model_digest:
         raise UserError("The candidate is not the model that was judged: run the evaluation step again.")
-    if not decision.promote:
-        log.info("Model was not registered for this run. %s", decision.reason)
-        return
 
-    name = arguments.model_name
+    asked_by = {name: getattr(arguments, name) for name in ("build_id", "build_uri", "caller_run_id")}
+    version = None
     with tracking.store() as client:
-        if version := registry.of_run(client, name, candidate.run_id):
-            check_registered(version)
-            log.info("This run gave %s already.", version)
-            return
-        check_champion(decision, registry.champion(client, name))
-        tags = lineage(candidate, decision, arguments.build_id, arguments.build_uri)
-        version = registry.add(client, name, candidate.run_id, {**parameters.read().registration.tags, **tags})
-        log.info("Registered %s.", version)
+        if decision.promote:
+            version = register(client, arguments.model_name, candidate, decision, asked_by)
+        else:
+            log.info("Model was not registered for this run. %s", decision.reason)
+        outcome = Outcome(
+            name=arguments.model_name,
+            version=version.number if version else None,
+            reason=decision.reason,
+            metrics=decision.candidate,
+            model_digest=decision.model_digest,
+        )
+        tracking.log_text(client, candidate.run_id, outcome.model_dump_json(indent=2) + "\n", FILE)
 
 
 if __name__ == "__main__":

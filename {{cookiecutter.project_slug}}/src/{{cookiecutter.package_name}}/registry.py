@@ -3,6 +3,7 @@
 Only calls that both MLflow's own store and Azure ML answer: version tags, but no aliases and no stages.
 """
 
+import hashlib
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +13,11 @@ from mlflow import MlflowClient, artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from .model import digest
 from .program import UserError
 
 WITHDRAWN = "withdrawn"
+# MLflow puts this file into a folder that it downloads; it was not there when the model was judged.
+ADDED_BY_MLFLOW = "registered_model_meta"
 
 
 class Version(NamedTuple):
@@ -70,10 +72,23 @@ def add(client: MlflowClient, name: str, run_id: str, tags: dict[str, str]) -> V
     return as_version(client.create_model_version(name, source, run_id, tags=tags))
 
 
-def withdraw(client: MlflowClient, version: Version) -> None:
+def withdraw(client: MlflowClient, name: str, number: int) -> Version:
     """Take a version out of service for good: the one before is champion again."""
+    version = numbered(client, name, number)
+    if since := version.tags.get(WITHDRAWN):
+        raise UserError(f"This was done before: {version} is withdrawn since {since}.")
     now = datetime.now(UTC).isoformat(timespec="seconds")
     client.set_model_version_tag(version.name, str(version.number), WITHDRAWN, now)
+    return version
+
+
+def digest(folder: Path) -> str:
+    """Return the SHA-256 over the names and contents of a model folder's files."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ADDED_BY_MLFLOW):
+        total.update(f"{path.relative_to(folder).as_posix()}\n{path.stat().st_size}\n".encode())
+        total.update(path.read_bytes())
+    return total.hexdigest()
 
 
 def fetch(version: Version, folder: Path) -> None:

@@ -82,3 +82,8 @@ def experiment_id(client: MlflowClient) -> str:
     uri = mlflow.get_tracking_uri()
     location = (sqlite_file(uri).parent / "artifacts").as_uri() if uri.startswith(SQLITE) else None
     return client.create_experiment(EXPERIMENT, artifact_location=location)
+
+
+def log_text(client: MlflowClient, run_id: str, text: str, name: str) -> None:
+    """Keep a text with the run that a job has started, or with ``run_id`` where there is no job."""
+    client.log_text(os.environ.get("MLFLOW_RUN_ID", run_id), text, name)

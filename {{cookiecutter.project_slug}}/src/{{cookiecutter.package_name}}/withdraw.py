@@ -5,7 +5,7 @@ import logging
 
 from . import registry, tracking
 from .pipeline import add_values
-from .program import UserError, program
+from .program import program
 
 log = logging.getLogger(__name__)
 
@@ -19,10 +19,7 @@ def main() -> None:
 
     name = arguments.model_name
     with tracking.store() as client:
-        version = registry.numbered(client, name, arguments.version)
-        if since := version.tags.get(registry.WITHDRAWN):
-            raise UserError(f"This was done before: {version} is withdrawn since {since}.")
-        registry.withdraw(client, version)
+        version = registry.withdraw(client, name, arguments.version)
         champion = registry.champion(client, name)
     log.info("Withdrew %s.", version)
     log.info("The champion is %s.", champion or "none: the next candidate will be promoted")

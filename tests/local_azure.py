@@ -1,0 +1,109 @@
+"""A baked project that works against a local Azure ML."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from conftest import bake, run
+
+from azureml_emulator.launchers import Command, Forks
+from azureml_emulator.session import Session, started
+
+SDK = ("azureml.core", "azureml.pipeline.core", "azureml.pipeline.steps", "azureml.mlflow", "azure.identity", "mlflow")
+# seconds between attempts
+PATIENCE = {"AZUREML_DEFAULT_BACKOFF": "1", "AZUREML_DEFAULT_500_BACKOFF": "1", "AZUREML_DEFAULT_503_BACKOFF": "1"}
+
+
+class Project(NamedTuple):
+    """A baked project of one's own, with what .env.example says as its settings.
+
+    Its programs run in forks of an interpreter that has imported the SDK; without ``forks``, as fresh processes.
+    """
+
+    path: Path
+    example: str
+    python: Path
+    azure: Session
+    forks: Forks | None = None
+
+    def run(self, module, *arguments, code=0, **settings):
+        """Run a program of ml_service/ as a person would, and return what it printed."""
+        words = ["-m", f"ml_service.{module}", *map(str, arguments)]
+        variables = {**self.azure.environment, **PATIENCE, **settings}
+        if self.forks is None or "PATH" in settings:
+            return run(self.python, *words, cwd=self.path, code=code, **variables)
+        with tempfile.TemporaryDirectory() as folder:
+            log = Path(folder) / "log.txt"
+            command = Command(shlex.join(["python", *words]), self.path, {**os.environ, **variables}, log)
+            ended = self.forks.run(command, lambda: False)
+            told = log.read_text("utf-8")
+        assert ended == code, f"{command.line} exited with {ended}:\n{told}"
+        return told
+
+    def script(self, code, **settings):
+        """Run Python with the workspace open, as ``workspace``, and the settings read, as ``chosen``."""
+        opening = (
+            "from ml_service import settings, training_pipeline\n"
+            "from ml_service.workspace import get_workspace, mlflow_client\n"
+            "chosen = settings.read()\nworkspace = get_workspace(chosen)\n"
+        )
+        variables = {**self.azure.environment, **PATIENCE, "BUILD_BUILDID": "any", **settings}
+        return run(self.python, "-c", opening + code, cwd=self.path, **variables)
+
+    def submit(self, build, **settings):
+        return self.run("submit", BUILD_BUILDID=build, **settings)
+
+    def wait(self, build, *arguments, code=0, **settings):
+        return self.run("wait", "--every", "0.2", *arguments, code=code, BUILD_BUILDID=build, **settings)
+
+    def build(self, build, code=0, **settings):
+        """Submit and wait, as a build does, and return what waiting printed."""
+        self.submit(build, **settings)
+        return self.wait(build, code=code, **settings)
+
+    def model(self):
+        """Return what model.json says, or None if there is none."""
+        path = self.path / "model.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def change(self, argument):
+        """Change an argument of training in parameters.yml, such as ``alpha: 0.5``."""
+        path = self.path / "src" / "parameters.yml"
+        name = argument.partition(":")[0]
+        path.write_text(re.sub(rf"\b{name}: .*", argument, path.read_text("utf-8")), encoding="utf-8")
+
+    def versions(self):
+        """Return the tags of the model's versions by number, as the MLflow side of the workspace has them."""
+        told = self.script(
+            "import json\nfound = mlflow_client(workspace).search_model_versions(f\"name='{chosen.model_name}'\")\n"
+            "print(json.dumps({version.version: version.tags for version in found}))"
+        )
+        return {int(number): tags for number, tags in json.loads(told.splitlines()[-1]).items()}
+
+
+def prepared(cookies, example, folder):
+    """Bake an example into a folder, and fill in its .env."""
+    baked = bake(cookies, {"example": example})
+    shutil.copytree(baked.path, folder)
+    (folder / ".env").write_text((folder / ".env.example").read_text("utf-8"), encoding="utf-8")
+    return baked
+
+
+@contextmanager
+def working(cookies, environment, example, folder):
+    """Give a project with a local Azure ML of its own, both fast. No call may have been unknown in the end."""
+    python = environment(prepared(cookies, example, folder / "project"))
+    (folder / "forks").mkdir()
+    forks = Forks(str(python), folder / "forks", SDK, **PATIENCE)
+    try:
+        with started(python, folder / "state", "--fork-server") as azure:
+            yield Project(folder / "project", example, python, azure, forks)
+            assert azure.ask("unknown") == []
+    finally:
+        forks.close()

@@ -1,0 +1,317 @@
+"""What the programs of ml_service/ do when Azure, a setting or a run is not as it should be, and how they go on."""
+
+import base64
+import json
+import re
+import time
+
+import pytest
+from local_azure import working
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def shared(cookies_session, environment, tmp_path_factory):
+    """Return a project and a local Azure ML in which build `good` registered version 1 and build `worse` none."""
+    with working(cookies_session, environment, "diabetes", tmp_path_factory.mktemp("azure")) as project:
+        project.build("good")
+        project.change("alpha: 0.5")
+        project.build("worse")
+        yield project
+
+
+@pytest.fixture
+def project(shared):
+    yield shared
+    shared.azure.heal()
+
+
+def refusal(told):
+    """Return the one sentence that a program ended with, with no traceback before it."""
+    assert "Traceback" not in told
+    sentence = told.strip().splitlines()[-1]
+    assert sentence.startswith("error: ")
+    return sentence
+
+
+# -- settings and login ---
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"BUILD_BUILDID": ""}, "BUILD_BUILDID is missing"),
+        ({"COMPUTE_MIN_NODES": "9"}, "COMPUTE_MIN_NODES is above COMPUTE_MAX_NODES"),
+    ],
+    ids=["missing", "contradictory"],
+)
+def test_wrong_settings_are_told_before_azure_is_asked(project, settings, told):
+    before = len(project.azure.requests())
+
+    said = project.run("submit", code=1, **{"BUILD_BUILDID": "any", **settings})
+
+    assert told in said
+    assert "Traceback" not in said
+    assert len(project.azure.requests()) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"WORKSPACE_NAME": "another"}, "another"),
+        ({"RESOURCE_GROUP": "another"}, "another"),
+        ({"SUBSCRIPTION_ID": "11111111-2222-3333-4444-555555555555"}, "11111111-2222-3333-4444-555555555555"),
+    ],
+    ids=["workspace", "group", "subscription"],
+)
+def test_what_does_not_exist_is_named(project, settings, told):
+    assert told in refusal(project.run("submit", code=1, BUILD_BUILDID="any", **settings))
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [(403, "no permission"), (401, "log in again"), (500, "Azure ML")], ids=["403", "401", "500"]
+)
+def test_a_lasting_refusal_of_azure_ends_in_one_sentence(project, status, told):
+    project.azure.fault(path="/Pipelines/Create", status=status, times=None)
+
+    assert told in refusal(project.run("submit", code=1, BUILD_BUILDID=f"never-{status}"))
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_a_passing_refusal_of_azure_is_survived(project, status):
+    for path in ("pipelines/v1.0.*/Pipelines/Create", "PipelineSubmit", "computes", "dataset/v1", "/mlflow/"):
+        project.azure.fault(path=path, status=status, times=1)
+
+    project.build(f"after-{status}")
+
+    assert project.azure.ask("faults") == []
+
+
+def test_nobody_logged_in_is_told_what_to_do(project):
+    told = project.run("submit", code=1, BUILD_BUILDID="any", AZURE_FEDERATED_TOKEN_FILE="", PATH="/nowhere")
+
+    assert "run `az login`" in refusal(told)
+
+
+def az(folder, code):
+    """Put a stand-in for the Azure CLI into a folder, and return what records how it was called."""
+    folder.mkdir()
+    (folder / "az").write_text(f'#!/bin/sh\necho "$*" >> {folder}/calls\n{code}\n', encoding="utf-8")
+    (folder / "az").chmod(0o755)
+    return folder / "calls"
+
+
+def token(expires):
+    """Return a token such as `az` gives: of a person, signed by nobody."""
+    claims = {"exp": expires, "tid": "22222222-2222-2222-2222-222222222222", "sub": "a person"}
+    parts = [
+        base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({"alg": "none"}, claims)
+    ]
+    return ".".join([*parts, "c2ln"])
+
+
+@pytest.mark.parametrize("login", ["azure_cli", "federated"])
+def test_each_login_uploads_data_and_reaches_mlflow(project, tmp_path, login):
+    expires = int(time.time()) + 3600
+    answer = {"accessToken": token(expires), "expires_on": expires, "tenant": "t", "tokenType": "Bearer"}
+    calls = az(tmp_path / "bin", f"cat <<'END'\n{json.dumps(answer)}\nEND")
+    settings = {"DATASET_NAME": f"data-{login}", "MODEL_BUILD_ID": "good", "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
+    if login == "azure_cli":
+        settings["AZURE_FEDERATED_TOKEN_FILE"] = ""
+    before = len(project.azure.requests())
+
+    project.run("dataset", BUILD_BUILDID="any", **settings)
+    project.wait("any", **settings)
+
+    made = project.azure.requests()[before:]
+    used = {call["credential"] for call in made if "/mlflow/" in call["path"] or "/dataset/" in call["path"]}
+    if login == "azure_cli":
+        assert used == {"a person"}
+        assert len(calls.read_text("utf-8").splitlines()) <= 4
+        assert all(line.startswith("account get-access-token") for line in calls.read_text("utf-8").splitlines())
+    else:
+        assert used == {project.azure.environment["AZURE_CLIENT_ID"]}
+        assert not calls.exists()
+    assert [call for call in made if f"data-{login}/sample.csv" in call["path"] and call["method"] == "PUT"]
+    assert [call for call in made if "/mlflow/" in call["path"]]
+
+
+def test_an_expired_az_login_is_told(project, tmp_path):
+    az(tmp_path / "bin", "echo 'AADSTS700082: The refresh token has expired due to inactivity.' >&2; exit 1")
+    settings = {"AZURE_FEDERATED_TOKEN_FILE": "", "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
+
+    told = refusal(project.run("compute", code=1, BUILD_BUILDID="any", **settings))
+
+    assert "AADSTS700082" in told
+    assert "az login" in told
+
+
+# -- what a run needs ---
+
+
+def test_a_compute_target_of_another_type_is_refused(project):
+    project.script(
+        "from azureml.core.compute import ComputeTarget, DatabricksCompute\n"
+        "here = DatabricksCompute.attach_configuration(resource_group='g', workspace_name='w', access_token='-')\n"
+        "ComputeTarget.attach(workspace, 'bricks', here).wait_for_completion()",
+    )
+
+    told = refusal(project.run("submit", code=1, BUILD_BUILDID="any", COMPUTE_NAME="bricks"))
+
+    assert "bricks is of type Databricks" in told
+
+
+def test_a_cluster_that_cannot_be_made_is_told_with_the_reason(project):
+    project.azure.fault(operation="failed")
+
+    told = refusal(project.run("compute", code=1, BUILD_BUILDID="any", COMPUTE_NAME="too-big"))
+
+    assert "quota" in told
+
+
+def test_an_environment_is_registered_once_and_anew_when_the_lock_changes(project):
+    lock = project.path / "requirements" / "train.txt"
+    content = lock.read_text("utf-8")
+
+    same = [project.run("environment", BUILD_BUILDID="any") for _ in range(2)]
+    lock.write_text(content.replace("numpy==", "numpy==9."), encoding="utf-8")
+    other = project.run("environment", BUILD_BUILDID="any")
+    lock.write_text(content, encoding="utf-8")
+
+    assert same[0] == same[1]
+    assert other != same[0]
+    registered = [call["path"] for call in project.azure.requests("/environments/") if call["method"] == "PUT"]
+    assert len(registered) == len(set(registered)) == 2
+
+
+def test_a_version_of_the_data_that_is_not_there_is_refused(project):
+    told = refusal(project.run("submit", code=1, BUILD_BUILDID="any", DATASET_VERSION="7"))
+
+    assert "has no version 7; the newest is 1" in told
+
+
+def test_a_path_where_there_is_no_data_is_refused(project):
+    told = refusal(project.run("submit", code=1, BUILD_BUILDID="no-data", DATA_FILE_PATH="none/such.csv"))
+
+    assert "none/such.csv" in told
+
+
+def test_new_data_needs_no_new_pipeline(project):
+    data = project.path / "new" / "half.csv"
+    lines = (project.path / "data" / "sample.csv").read_text("utf-8").splitlines(keepends=True)
+    data.parent.mkdir()
+    data.write_text("".join(lines[:222]), encoding="utf-8")
+    project.run("training_pipeline", BUILD_BUILDID="new-data")
+    published = len(project.azure.requests("/Pipelines/Create"))
+    project.script(
+        "from azureml.core import Dataset\n"
+        "Dataset.File.upload_directory('new', (workspace.get_default_datastore(), 'arrived'), show_progress=False)",
+    )
+
+    told = project.build("new-data", DATA_FILE_PATH="arrived/half.csv", RUN_EVALUATION="false")
+
+    assert "Registered version" in told
+    assert len(project.azure.requests("/Pipelines/Create")) == published
+    assert "Dataset diabetes-regression-data, version 2." in project.run("dataset", BUILD_BUILDID="any")
+    *_, run_ = project.azure.ask("runs")
+    assert "on 45 held-out rows" in run_["steps"][0]["output"]
+    assert "version 1." in project.run("dataset", BUILD_BUILDID="any", DATASET_VERSION="1")
+
+
+# -- runs ---
+
+
+def test_submitting_twice_starts_one_run_and_waiting_twice_ends_the_same(project):
+    runs = len(project.azure.ask("runs"))
+
+    told = project.submit("good")
+    models = [(project.wait("good"), project.model())[1] for _ in range(2)]
+
+    assert "has its run already" in told
+    assert len(project.azure.ask("runs")) == runs
+    assert models[0] == models[1]
+    assert models[0]["version"] == 1
+
+
+def test_a_failed_step_ends_the_build_and_the_same_build_can_be_tried_again(project):
+    project.azure.fault(step="evaluate", exit=3)
+
+    told = project.build("flaky", code=1, RUN_EVALUATION="false")
+
+    assert "Step evaluate of run " in refusal(told)
+    assert project.model() is None
+    assert "Registered version" in project.build("flaky", RUN_EVALUATION="false")
+
+
+def test_a_step_that_raises_shows_the_end_of_its_log(project):
+    parameters = project.path / "src" / "parameters.yml"
+    content = parameters.read_text("utf-8")
+    parameters.write_text(content.replace("alpha: ", "alpha: none # "), encoding="utf-8")
+
+    told = project.build("wrong-parameters", code=1)
+    parameters.write_text(content, encoding="utf-8")
+
+    assert "parameters.yml: training" in told
+    assert "Step train of run " in refusal(told)
+
+
+def test_a_job_has_nothing_but_its_snapshot(project):
+    ignored = project.path / "src" / ".amlignore"
+    content = ignored.read_text("utf-8")
+    ignored.write_text(content + "parameters.yml\n", encoding="utf-8")
+
+    told = project.build("without-parameters", code=1)
+    ignored.write_text(content, encoding="utf-8")
+
+    assert re.search("No such file or directory: 'parameters.yml'", told)
+
+
+def test_a_build_without_a_run_is_told_how_to_get_one(project):
+    assert "ml_service.submit" in refusal(project.wait("unheard-of", code=1))
+
+
+def test_a_build_with_two_runs_is_refused_until_one_is_named(project):
+    code = "p = training_pipeline.publish(workspace, chosen)\nfor _ in 'ab': print(p.submit(workspace, 'e').id)"
+    told = project.script(code, BUILD_BUILDID="doubled")
+    first = re.findall(r"^[0-9a-f-]{36}$", told, re.MULTILINE)[0]
+
+    assert "has 2 runs" in refusal(project.wait("doubled", code=1))
+    assert first in project.wait("doubled", "--run-id", first)
+    assert "has no run other" in refusal(project.wait("doubled", "--run-id", "other", code=1))
+
+
+def test_a_build_with_two_pipelines_is_refused(project):
+    code = "training_pipeline.published = lambda *_: None\nfor _ in 'ab': training_pipeline.publish(workspace, chosen)"
+    project.script(code, BUILD_BUILDID="twins")
+
+    assert "2 published pipelines" in refusal(project.run("submit", code=1, BUILD_BUILDID="twins"))
+
+
+def test_a_pipeline_that_is_gone_when_it_is_to_run_is_told(project):
+    project.azure.fault(path="PipelineSubmit", status=404)
+
+    assert "error: " in refusal(project.run("submit", code=1, BUILD_BUILDID="gone"))
+
+
+def test_the_model_of_an_earlier_build_is_used_if_it_has_one_in_service(project):
+    assert "Nothing to run" in project.submit("later", MODEL_BUILD_ID="good")
+    project.wait("later", MODEL_BUILD_ID="good")
+    model = project.model()
+
+    assert model["version"] == 1
+    assert "registered no model" in refusal(project.wait("later", code=1, MODEL_BUILD_ID="worse"))
+    assert project.model() is None
+    assert "unheard-of has no run" in refusal(project.wait("later", code=1, MODEL_BUILD_ID="unheard-of"))
+
+
+def test_after_all_is_withdrawn_the_next_candidate_needs_to_beat_nobody(project):
+    for number, tags in project.versions().items():
+        if "withdrawn" not in tags:
+            told = project.run("withdraw", "--version", number, BUILD_BUILDID="any")
+    project.change("alpha: 0.7")
+
+    assert "The champion is none" in told
+    assert "There is no champion to beat." in project.build("anew")
+    assert "withdrawn" in refusal(project.wait("later", code=1, MODEL_BUILD_ID="good"))
+    assert "done before" in refusal(project.run("withdraw", "--version", "1", code=1, BUILD_BUILDID="any"))

@@ -1,0 +1,118 @@
+"""The local Azure ML itself: strict, restartable, and honest about what it follows."""
+
+import json
+import re
+import shutil
+import socket
+import ssl
+import sys
+import tomllib
+import urllib.error
+import urllib.request
+
+import pytest
+from conftest import BIN, ROOT, run
+from local_azure import Project, prepared
+from packaging.requirements import Requirement
+
+from azureml_emulator.session import started
+
+pytestmark = pytest.mark.slow
+
+EMULATOR = ROOT / "azureml_emulator"
+
+
+@pytest.fixture(scope="module")
+def python(defaults, environment):
+    return environment(defaults)
+
+
+@pytest.fixture(scope="module")
+def azure(python, tmp_path_factory):
+    with started(python, tmp_path_factory.mktemp("emulator")) as azure:
+        yield azure
+
+
+def call(azure, url, method="GET", **headers):
+    """Call a host of Azure by way of the emulator, and return the status and the body."""
+    proxy = urllib.request.ProxyHandler({"https": azure.environment["HTTPS_PROXY"]})
+    trust = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=azure.environment["SSL_CERT_FILE"]))
+    try:
+        request = urllib.request.Request(url, method=method, headers=headers)  # noqa: S310
+        with urllib.request.build_opener(proxy, trust).open(request, timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_an_unknown_call_fails_and_is_named(azure):
+    status, told = call(azure, "https://eastus.api.azureml.ms/no/such/service", Authorization="Bearer -")
+
+    assert status >= 400
+    assert "no route for GET eastus.api.azureml.ms/no/such/service" in told
+    assert [unknown["path"] for unknown in azure.ask("unknown")] == ["/no/such/service"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer e30.eyJleHAiOiAxfQ.c2ln"}], ids=["none", "expired"])
+def test_a_call_without_a_good_token_is_refused(azure, headers):
+    status, _ = call(azure, "https://management.azure.com/subscriptions", **headers)
+
+    assert status == 401
+
+
+def test_every_route_names_what_it_follows(python):
+    code = (
+        "import json; from azureml_emulator import emulator, routes;"
+        "print(json.dumps({f'{route.path.pattern}': route.handler.__doc__ for route in routes.ROUTES}))"
+    )
+
+    followed = json.loads(run(python, "-c", code).splitlines()[-1])
+
+    assert len(followed) > 50
+    assert [path for path, source in followed.items() if not re.search(r"\w\.\w", source or "")] == []
+
+
+def test_it_needs_only_what_a_project_installs(defaults):
+    asked = tomllib.loads((EMULATOR / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    lock = (defaults.path / "requirements" / "dev.txt").read_text("utf-8")
+    pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE))
+
+    for requirement in map(Requirement, asked):
+        assert requirement.specifier.contains(pinned[requirement.name]), requirement
+
+
+def test_it_installs_as_a_package_and_explains_itself(tmp_path):
+    run(BIN / "uv", "venv", "--quiet", "--python", sys.executable, tmp_path / "venv")
+    shutil.copytree(EMULATOR, tmp_path / "source", ignore=shutil.ignore_patterns("__pycache__"))
+    installed = tmp_path / "venv" / "bin" / "python"
+    run(BIN / "uv", "pip", "install", "--quiet", "--no-deps", "--python", installed, tmp_path / "source")
+
+    told = run(installed, "-m", "azureml_emulator", "--help", cwd=tmp_path)
+
+    assert "--fork-server" in told
+
+
+def test_a_taken_port_is_told_in_a_sentence(python):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+
+        told = run(python, "-m", "azureml_emulator", "--port", taken.getsockname()[1], code=1)
+
+    assert "Traceback" not in told
+    assert re.search(r"error: port \d+ cannot be listened on", told)
+
+
+def test_a_second_start_finds_the_champion_and_steps_run_as_processes(cookies_session, python, tmp_path):
+    prepared(cookies_session, "diabetes", tmp_path / "project")
+    with started(python, tmp_path / "state") as azure:
+        assert "There is no champion" in Project(tmp_path / "project", "diabetes", python, azure).build("first")
+    with started(python, tmp_path / "state", "--fork-server") as azure:
+        project = Project(tmp_path / "project", "diabetes", python, azure)
+        project.change("alpha: 0.5")
+
+        told = project.build("second")
+
+        assert "mse 3298.8856 is worse than version 1's 3295.7149" in told
+        assert "Registered version 1" in project.wait("first")
+        assert azure.ask("unknown") == []

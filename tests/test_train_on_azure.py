@@ -1,0 +1,104 @@
+"""Publish, submit and wait with the real SDK against the local Azure ML: the truth table, and what surrounds it."""
+
+from typing import NamedTuple
+
+import pytest
+from local_azure import working
+
+pytestmark = pytest.mark.slow
+
+# Arguments of training: of the first model, of a better one, and of two that are worse than both.
+ARGUMENTS = {
+    "diabetes": ("alpha: 0.4", "alpha: 0.41", "alpha: 0.5", "alpha: 0.6"),
+    "safe_driver": ("rounds: 5", "rounds: 50", "rounds: 3", "rounds: 2"),
+}
+
+
+class Build(NamedTuple):
+    told: str
+    model: dict | None
+
+
+@pytest.fixture(scope="module", params=ARGUMENTS)
+def project(request, cookies_session, environment, tmp_path_factory):
+    with working(cookies_session, environment, request.param, tmp_path_factory.mktemp("azure")) as project:
+        yield project
+
+
+@pytest.fixture(scope="module")
+def builds(project):
+    """Return what became of builds: one for each way in which a run can end well, and two that train nothing new."""
+    first, better, worse, worst = ARGUMENTS[project.example]
+    rows = {
+        "first": (first, {}),
+        "worse": (worse, {"TF_BUILD": "True"}),
+        "better": (better, {"BUILD_URI": "https://example.com/better", "CALLER_RUN_ID": "caller"}),
+        "not-evaluated": (worse, {"RUN_EVALUATION": "False"}),
+        "forced": (worst, {"ALLOW_RUN_CANCEL": "false"}),
+        "equal": (worst, {}),
+        "registered-before": (worst, {"RUN_EVALUATION": "false"}),
+    }
+    done = {}
+    for name, (argument, settings) in rows.items():
+        project.change(argument)
+        told = project.build(name, **settings)
+        done[name] = Build(told, project.model())
+    return done
+
+
+def test_the_first_model_is_registered(builds):
+    told, model = builds["first"]
+
+    assert "There is no champion to beat." in told
+    assert model["version"] == 1
+    assert model.keys() == {"name", "version", "metrics", "model_digest"}
+
+
+def test_a_worse_model_ends_in_a_warning_with_the_reason(builds):
+    told, model = builds["worse"]
+
+    assert "##vso[task.logissue type=warning]Model was not registered for this run. " in told
+    assert " is worse than version 1's " in told
+    assert "##vso[task.complete result=SucceededWithIssues]" in told
+    assert model is None
+
+
+def test_a_better_model_is_version_2(builds):
+    told, model = builds["better"]
+
+    assert " is better than version 1's " in told
+    assert model["version"] == 2
+
+
+def test_switches_register_a_worse_model(builds):
+    assert builds["not-evaluated"].model["version"] == 3
+    assert "ALLOW_RUN_CANCEL is false" in builds["forced"].told
+    assert builds["forced"].model["version"] == 4
+
+
+def test_versions_say_how_they_came_to_be(project, builds):
+    versions = project.versions()
+
+    told = {number: (tags["build_id"], tags["promotion"], tags["caller_run_id"]) for number, tags in versions.items()}
+    assert told == {
+        1: ("first", "evaluated", "none"),
+        2: ("better", "evaluated", "caller"),
+        3: ("not-evaluated", "not_evaluated", "none"),
+        4: ("forced", "forced", "none"),
+    }
+    assert versions[2]["build_uri"] == "https://example.com/better"
+    for build in builds.values():
+        if build.model:
+            tags = versions[build.model["version"]]
+            assert tags["model_digest"] == build.model["model_digest"]
+            assert {name: float(tags[name]) for name in build.model["metrics"]} == build.model["metrics"]
+
+
+def test_unchanged_training_is_used_again_and_loses_nothing(project, builds):
+    used_again = ("not-evaluated", "equal", "registered-before")
+    runs = {run["parameters"]["build_id"]: run["steps"] for run in project.azure.ask("runs")}
+
+    reused = {build: [step["reused"] for step in steps] for build, steps in runs.items()}
+    assert reused == {build: [build in used_again, False, False] for build in builds}
+    assert " is equal to version 4's " in builds["equal"].told
+    assert builds["registered-before"].model == builds["forced"].model

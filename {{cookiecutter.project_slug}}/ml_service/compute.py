@@ -1,0 +1,67 @@
+"""The cluster that training runs on. As a program: make sure that it is there."""
+
+import logging
+
+from azureml.core import ComputeTarget, Workspace
+from azureml.core.compute import AmlCompute
+
+from {{ cookiecutter.package_name }}.program import UserError
+
+from . import settings
+from .program import parser, persist, program
+from .settings import Settings
+from .workspace import get_workspace
+
+log = logging.getLogger(__name__)
+CREATION_MINUTES = 10
+
+
+def get_compute(workspace: Workspace, settings: Settings) -> AmlCompute:
+    """Return the cluster of this name, or create it. What has that name and is no cluster is refused."""
+    found = workspace.compute_targets.get(settings.compute_name)
+    if found is None:
+        return create(workspace, settings)
+    if not isinstance(found, AmlCompute):
+        raise UserError(
+            f"Compute target {found.name} is of type {found.type}, not a cluster (AmlCompute): "
+            "give COMPUTE_NAME another name."
+        )
+    check(found)
+    return found
+
+
+def create(workspace: Workspace, settings: Settings) -> AmlCompute:
+    """Create the cluster, and wait until it is there. Nodes start when there is something to run."""
+    configuration = AmlCompute.provisioning_configuration(
+        vm_size=settings.compute_size,
+        vm_priority=settings.compute_priority,
+        min_nodes=settings.compute_min_nodes,
+        max_nodes=settings.compute_max_nodes,
+        idle_seconds_before_scaledown=settings.compute_idle_seconds,
+    )
+    created = ComputeTarget.create(workspace, settings.compute_name, configuration)
+    created.wait_for_completion(timeout_in_minutes=CREATION_MINUTES)
+    check(created)
+    return created
+
+
+def check(compute: AmlCompute) -> None:
+    """Raise unless the cluster can be used."""
+    if compute.provisioning_state != "Succeeded":
+        raise UserError(
+            f"Cluster {compute.name} is {compute.provisioning_state}: {compute.provisioning_errors}. "
+            "Delete it, or give COMPUTE_NAME another name."
+        )
+
+
+def main() -> None:
+    arguments = parser(__doc__).parse_args()
+    with program(arguments.debug):
+        chosen = settings.read()
+        compute = persist(lambda: get_compute(get_workspace(chosen), chosen))
+        nodes = compute.scale_settings.maximum_node_count
+        log.info("Cluster %s: %s, %s nodes at most.", compute.name, compute.vm_size, nodes)
+
+
+if __name__ == "__main__":
+    main()

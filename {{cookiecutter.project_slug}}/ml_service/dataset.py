@@ -1,0 +1,84 @@
+"""The registered data that training reads. As a program: make sure that it is there.
+
+Data is registered as versions of one dataset. New data needs no new pipeline: its version is an argument of a run.
+"""
+
+import logging
+import subprocess
+import sys
+
+from azureml.core import Dataset, Datastore, Workspace
+from azureml.data import FileDataset
+from azureml.data.abstract_datastore import AbstractDatastore
+from azureml.dataprep.api.errorhandlers import ExecutionError
+from azureml.exceptions import UserErrorException
+
+from {{ cookiecutter.package_name }}.program import UserError
+
+from . import ROOT, SRC, settings
+from .program import parser, persist, program
+from .settings import Settings
+from .workspace import get_workspace
+
+log = logging.getLogger(__name__)
+PACKAGE = "{{ cookiecutter.package_name }}"
+
+
+def get_datastore(workspace: Workspace, settings: Settings) -> AbstractDatastore:
+    """Return the datastore of the settings, or the workspace's own."""
+    if settings.datastore_name is None:
+        return workspace.get_default_datastore()
+    return Datastore.get(workspace, settings.datastore_name)
+
+
+def get_dataset(workspace: Workspace, settings: Settings) -> FileDataset:
+    """Return the version to train on: of the file that DATA_FILE_PATH names, else DATASET_VERSION."""
+    if settings.data_file_path:
+        return register_path(workspace, settings, settings.data_file_path)
+    name = settings.dataset_name
+    if name not in workspace.datasets:
+        return register_data(workspace, settings)
+    try:
+        return Dataset.get_by_name(workspace, name, settings.dataset_version)
+    except UserErrorException as error:
+        newest = workspace.datasets[name].version
+        raise UserError(
+            f"Dataset {name} has no version {settings.dataset_version}; the newest is {newest}. "
+            "Set DATASET_VERSION to one that exists, or to latest."
+        ) from error
+
+
+def register_path(workspace: Workspace, settings: Settings, path: str) -> FileDataset:
+    """Register what lies at a path of the datastore as a new version."""
+    datastore = get_datastore(workspace, settings)
+    data = Dataset.File.from_files((datastore, path))
+    try:
+        data.to_path()
+    except ExecutionError as error:
+        if "NotFound" not in str(error):
+            raise
+        raise UserError(f"Datastore {datastore.name} has nothing at {path}, which DATA_FILE_PATH names.") from error
+    return data.register(workspace, settings.dataset_name, create_new_version=True)
+
+
+def register_data(workspace: Workspace, settings: Settings) -> FileDataset:
+    """Upload the CSV files of data/, the sample if there are none, and register them as version 1."""
+    command = (sys.executable, "-m", f"{PACKAGE}.data", "--output", ROOT / "data")
+    ended = subprocess.run(command, cwd=SRC, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise UserError(f"There is no data to upload: put CSV files into data/. {ended.stderr.strip()[-300:]}")
+    target = (get_datastore(workspace, settings), f"training-data/{settings.dataset_name}")
+    data = Dataset.File.upload_directory(str(ROOT / "data"), target, "*.csv", overwrite=True, show_progress=False)
+    return data.register(workspace, settings.dataset_name)
+
+
+def main() -> None:
+    arguments = parser(__doc__).parse_args()
+    with program(arguments.debug):
+        chosen = settings.read()
+        data = persist(lambda: get_dataset(get_workspace(chosen), chosen))
+        log.info("Dataset %s, version %s.", data.name, data.version)
+
+
+if __name__ == "__main__":
+    main()

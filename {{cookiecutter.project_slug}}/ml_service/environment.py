@@ -1,0 +1,74 @@
+"""The environment that training runs in: what requirements/train.txt pins. As a program: make sure that it is there."""
+
+import hashlib
+import logging
+import re
+import tempfile
+from pathlib import Path
+
+from azureml.core import Environment, Workspace
+
+from . import ROOT, settings
+from .program import parser, persist, program
+from .workspace import get_workspace
+
+log = logging.getLogger(__name__)
+LOCK = ROOT / "requirements" / "train.txt"
+PREFIX = "{{ cookiecutter.project_slug }}-train"
+IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:20251130.v1"
+PIN = re.compile(r"(?P<pin>[A-Za-z0-9][\w.-]*==[^\s;\\]+)(?: *; *(?P<marker>[^\\]+?))? *\\?$")
+
+
+def pins(lock: str) -> list[str]:
+    """Return what a lock pins, markers kept and hashes left out.
+
+    Azure ML adds packages of its own to what it installs, and pip would refuse those for want of a hash.
+    """
+    found = (PIN.match(line) for line in lock.splitlines())
+    return [f"{match['pin']} ; {match['marker']}" if match["marker"] else match["pin"] for match in found if match]
+
+
+def conda(lock: str) -> str:
+    """Return the environment as conda reads it."""
+    pip = "".join(f"  - {pin}\n" for pin in pins(lock))
+    return f"# {IMAGE}\nname: {PREFIX}\nchannels: [conda-forge]\ndependencies:\n- python=3.11\n- pip\n- pip:\n{pip}"
+
+
+def name(conda: str) -> str:
+    """Return the name under which an environment of this text is registered: a changed text is another environment."""
+    return f"{PREFIX}-{hashlib.sha256(conda.encode()).hexdigest()[:12]}"
+
+
+def get_environment(workspace: Workspace) -> Environment:
+    """Return the registered environment of the lock's content, or register it."""
+    text = conda(LOCK.read_text(encoding="utf-8"))
+    registered = Environment.list(workspace)
+    return registered.get(name(text)) or describe(text).register(workspace)
+
+
+def describe(text: str) -> Environment:
+    """Return the environment as the SDK sends it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "conda.yml"
+        path.write_text(text, encoding="utf-8")
+        environment = Environment.from_conda_specification(name(text), path)
+    environment.docker.base_image = IMAGE
+    return environment
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--show", action="store_true", help="print the environment, and ask Azure for nothing")
+    chosen = arguments.parse_args()
+    if chosen.show:
+        text = conda(LOCK.read_text(encoding="utf-8"))
+        print(f"# {name(text)}\n{text}", end="")
+        return
+    with program(chosen.debug):
+        build = settings.read()
+        environment = persist(lambda: get_environment(get_workspace(build)))
+        log.info("Environment %s, version %s.", environment.name, environment.version)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""What a program is told by its environment, and by .env where that is silent. .env.example shows all there is."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from {{ cookiecutter.package_name }}.pipeline import MODEL_NAME
+from {{ cookiecutter.package_name }}.program import UserError
+
+from . import ROOT
+
+# Values of the training pipeline travel as text.
+Switch = Annotated[Literal["true", "false"], BeforeValidator(lambda value: str(value).lower())]
+UNSET = re.compile(r"\$\(.*\)")
+
+
+class Settings(BaseSettings):
+    """Each field is the variable of the same name in capitals."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    # one Azure environment
+    subscription_id: str
+    resource_group: str
+    workspace_name: str
+
+    # names and sizes in it
+    experiment_name: str
+    training_pipeline_name: str
+    model_name: str = MODEL_NAME
+    dataset_name: str
+    datastore_name: str | None = None
+    compute_name: str
+    compute_size: str
+    compute_priority: Literal["dedicated", "lowpriority"]
+    compute_min_nodes: NonNegativeInt
+    compute_max_nodes: PositiveInt
+    compute_idle_seconds: PositiveInt
+
+    # one build; Azure Pipelines sets the first itself
+    build_id: str = Field(validation_alias="BUILD_BUILDID")
+    build_uri: str = "local"
+    caller_run_id: str = "none"
+    dataset_version: PositiveInt | Literal["latest"] = "latest"
+    data_file_path: str | None = None
+    run_evaluation: Switch = "true"
+    allow_run_cancel: Switch = "true"
+    model_build_id: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def drop_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Leave out what Azure Pipelines hands on as ``$(NAME)``, since no variable has that name."""
+        return {name: value for name, value in values.items() if not UNSET.fullmatch(str(value))}
+
+    @model_validator(mode="after")
+    def check_together(self) -> Self:
+        if self.compute_min_nodes > self.compute_max_nodes:
+            raise ValueError("COMPUTE_MIN_NODES is above COMPUTE_MAX_NODES")
+        if self.data_file_path and self.dataset_version != "latest":
+            raise ValueError("DATA_FILE_PATH makes a new version, so DATASET_VERSION cannot name one")
+        return self
+
+
+def read(file: Path = ROOT / ".env") -> Settings:
+    """Read the settings, or name all that are missing or wrong."""
+    try:
+        return Settings(_env_file=file)
+    except ValidationError as error:
+        raise UserError(f"The settings are not complete.\n{explain(error)}\n.env.example shows them all.") from error
+
+
+def explain(error: ValidationError) -> str:
+    """Say what is wrong, a line each, by the variables' names."""
+    lines = []
+    for found in error.errors():
+        name = str(found["loc"][0]).upper() if found["loc"] else ""
+        value = f"; it is {found['input']!r:.60}" if name and found["type"] != "missing" else ""
+        told = "is missing" if found["type"] == "missing" else found["msg"].removeprefix("Value error, ")
+        lines.append(f"  {name} {told}{value}".rstrip())
+    return "\n".join(lines)

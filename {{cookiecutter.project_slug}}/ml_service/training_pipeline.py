@@ -1,0 +1,120 @@
+"""The training pipeline as Azure ML runs it. As a program: publish it for this build.
+
+The steps are those of pipeline.py in src/, each a command that runs where a local run has it run: beside its package.
+"""
+
+import logging
+from collections.abc import Mapping
+
+from azureml.core import Environment, RunConfiguration, Workspace
+from azureml.data import FileDataset, OutputFileDatasetConfig
+from azureml.data.abstract_datastore import AbstractDatastore
+from azureml.data.dataset_consumption_config import DatasetConsumptionConfig
+from azureml.pipeline.core import Pipeline, PipelineParameter, PublishedPipeline
+from azureml.pipeline.steps import CommandStep
+
+from {{ cookiecutter.package_name }}.pipeline import TRAINING, VALUES, Step, flag
+from {{ cookiecutter.package_name }}.program import UserError
+
+from . import SRC, settings
+from .compute import get_compute
+from .dataset import get_dataset, get_datastore
+from .environment import get_environment
+from .program import parser, persist, program
+from .settings import Settings
+from .workspace import get_workspace
+
+log = logging.getLogger(__name__)
+PACKAGE = "{{ cookiecutter.package_name }}"
+DATA = "data"  # the folder that no step writes
+
+
+def steps(
+    compute: str,
+    environment: Environment,
+    dataset: FileDataset,
+    datastore: AbstractDatastore,
+    values: Mapping[str, str],
+) -> list[CommandStep]:
+    """Return the steps, and with them what flows from one to the next.
+
+    The pipeline's parameters are ``values``, and the dataset under the name dataset_version; both are defaults.
+    """
+    parameters = {name: PipelineParameter(name, value) for name, value in values.items()}
+    given = DatasetConsumptionConfig(DATA, PipelineParameter("dataset_version", dataset), mode="download")
+    kept_at = (datastore, "training/{run-id}/{output-name}")
+    written = {
+        folder: OutputFileDatasetConfig(folder, kept_at).as_upload(overwrite=True)
+        for step in TRAINING
+        for folder in step.writes
+    }
+    run_in = RunConfiguration()
+    run_in.environment = environment
+
+    def command(step: Step) -> list[object]:
+        reads = {name: given if name == DATA else written[name].as_input(name).as_download() for name in step.reads}
+        writes = {name: written[name] for name in step.writes}
+        takes = {name: parameters[name] for name in step.takes}
+        words = [word for name, value in {**reads, **writes, **takes}.items() for word in (flag(name), value)]
+        return [f"python -m {PACKAGE}.{step.name}", *words]
+
+    return [
+        CommandStep(
+            name=step.name,
+            command=command(step),
+            source_directory=str(SRC),
+            runconfig=run_in,
+            compute_target=(compute, "AmlCompute"),
+            allow_reuse=step.reuse,
+            version=environment.name,  # what the SDK compares before it re-uses a run does not hold the environment
+        )
+        for step in TRAINING
+    ]
+
+
+def check(pipeline: Pipeline) -> None:
+    """Raise what the SDK finds wrong: left alone, it would publish what cannot run."""
+    if findings := pipeline.validate():
+        raise UserError(f"The pipeline is not valid: {'; '.join(map(str, findings))}")
+
+
+def values(settings: Settings) -> dict[str, str]:
+    """Return what the settings say of the values that steps take."""
+    return {name: str(getattr(settings, name)) for name in VALUES}
+
+
+def published(workspace: Workspace, settings: Settings, build_id: str) -> PublishedPipeline | None:
+    """Return the published pipeline of a build, or None. Several are an error: nobody could say which ran."""
+    name = settings.training_pipeline_name
+    found = [one for one in PublishedPipeline.list(workspace) if (one.name, one.version) == (name, build_id)]
+    if len(found) > 1:
+        ids = ", ".join(one.id for one in found)
+        raise UserError(f"Build {build_id} has {len(found)} published pipelines {name}: disable all but one of {ids}.")
+    return found[0] if found else None
+
+
+def publish(workspace: Workspace, settings: Settings) -> PublishedPipeline:
+    """Return the published pipeline of this build, or publish it."""
+    if found := published(workspace, settings, settings.build_id):
+        log.info("Pipeline %s of build %s is published already: %s", found.name, found.version, found.id)
+        return found
+    dataset = get_dataset(workspace, settings.model_copy(update={"data_file_path": None}))
+    compute, environment = get_compute(workspace, settings), get_environment(workspace)
+    datastore = get_datastore(workspace, settings)
+    graph = steps(compute.name, environment, dataset, datastore, values(settings))
+    pipeline = Pipeline(workspace, graph, default_datastore=datastore)
+    check(pipeline)
+    new = pipeline.publish(settings.training_pipeline_name, version=settings.build_id)
+    log.info("Published pipeline %s for build %s: %s", new.name, new.version, new.id)
+    return new
+
+
+def main() -> None:
+    arguments = parser(__doc__).parse_args()
+    with program(arguments.debug):
+        chosen = settings.read()
+        persist(lambda: publish(get_workspace(chosen), chosen))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Wait for the run of this build, and write model.json if it registered a model.
+
+What happens, and how it ends::
+
+    registered               exit 0, model.json
+    refused by evaluation    exit 0, a warning with the reason, no model.json
+    failed, none or several  exit 1, one sentence
+
+It can be stopped and started again at any time. With MODEL_BUILD_ID it looks at the run of that build instead, which
+must have registered a model.
+"""
+
+import logging
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from azureml.core import Workspace
+from azureml.pipeline.core import PipelineRun, StepRun
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from {{ cookiecutter.package_name }} import registry
+from {{ cookiecutter.package_name }}.outcome import FILE, Outcome
+from {{ cookiecutter.package_name }}.pipeline import TRAINING
+from {{ cookiecutter.package_name }}.program import UserError, write_text
+
+from . import settings, training_pipeline
+from .program import parser, persist, program
+from .settings import Settings
+from .submit import UNSUCCESSFUL, runs, successful
+from .workspace import get_workspace, mlflow_client
+
+log = logging.getLogger(__name__)
+FINISHED = ("Finished", "Completed")
+LOG = "user_logs/std_log.txt"
+LAST_LINES = 20
+
+
+def run_of_build(workspace: Workspace, settings: Settings, run_id: str | None) -> PipelineRun:
+    """Return the run to wait for: the one of the build, or the one named where a build has several."""
+    build_id = settings.model_build_id or settings.build_id
+    pipeline = training_pipeline.published(workspace, settings, build_id)
+    found = runs(workspace, pipeline) if pipeline else []
+    if not found:
+        raise UserError(f"Build {build_id} has no run: `python -m ml_service.submit` starts one.")
+    chosen = [run for run in found if run.id == run_id] if run_id else successful(found) or found[:1]
+    if not chosen:
+        raise UserError(f"Build {build_id} has no run {run_id}; it has {', '.join(run.id for run in found)}.")
+    if len(chosen) > 1:
+        ids = ", ".join(run.id for run in chosen)
+        raise UserError(f"Build {build_id} has {len(chosen)} runs: {ids}. Say which one counts with --run-id.")
+    return chosen[0]
+
+
+def follow(run: PipelineRun, every: float) -> str:
+    """Show how the steps go until the run ends, and return how it ended."""
+    told: dict[str, str] = {}
+    began = time.monotonic()
+    while True:
+        status: str = run.get_status()
+        steps = {step.name: step for step in run.get_steps()}
+        for name in (step.name for step in TRAINING if step.name in steps):
+            if told.get(name) != (now := steps[name].get_status()):
+                told[name] = now
+                log.info("%5.0f s  %-10s %s", time.monotonic() - began, name, now)
+        if status in FINISHED + UNSUCCESSFUL:
+            return status
+        time.sleep(every)
+
+
+def explain(client: MlflowClient, run: PipelineRun, status: str) -> UserError:
+    """Show the end of the log of the step that failed, and say which it was."""
+    failed: StepRun | None = next((step for step in run.get_steps() if step.get_status() in UNSUCCESSFUL), None)
+    if failed is None:
+        return UserError(f"Run {run.id} ended as {status}: {run.get_portal_url()}")
+    try:
+        lines = read_artifact(client, failed.id, LOG).splitlines()[-LAST_LINES:]
+    except (MlflowException, OSError):  # a step that never started has none
+        lines = []
+    for line in lines:
+        log.info("    %s", line.replace("##", "# #"))  # no command to the build agent
+    return UserError(f"Step {failed.name} of run {run.id} ended as {status}: {failed.get_portal_url()}")
+
+
+def read_artifact(client: MlflowClient, run_id: str, path: str) -> str:
+    """Return the text of a file that a run has kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        return Path(client.download_artifacts(run_id, path, folder)).read_text(encoding="utf-8")
+
+
+def read_outcome(client: MlflowClient, run: PipelineRun) -> Outcome:
+    """Return what became of the candidate."""
+    last = TRAINING[-1].name
+    (step,) = run.find_step_run(last)
+    return Outcome.model_validate_json(read_artifact(client, step.id, FILE))
+
+
+def check_in_service(client: MlflowClient, name: str, number: int) -> None:
+    """Raise if the version was withdrawn since."""
+    version = registry.numbered(client, name, number)
+    if registry.WITHDRAWN in version.tags:
+        raise UserError(f"The build registered {version}, which was withdrawn since: choose another build.")
+
+
+def warn(text: str) -> None:
+    """Warn where it is seen: in Azure Pipelines the build then succeeds with issues."""
+    if "TF_BUILD" in os.environ:
+        log.info("##vso[task.logissue type=warning]%s\n##vso[task.complete result=SucceededWithIssues]", text)
+    else:
+        log.info("warning: %s", text)
+
+
+def wait(settings: Settings, run_id: str | None, every: float) -> Outcome:
+    """Return what became of the candidate of a build once its run has ended, or raise why there is no saying."""
+    workspace = get_workspace(settings)
+    client = mlflow_client(workspace)
+    run = run_of_build(workspace, settings, run_id)
+    log.info("Run %s: %s", run.id, run.get_portal_url())
+    status = follow(run, every)
+    if status not in FINISHED:
+        raise explain(client, run, status)
+    outcome = read_outcome(client, run)
+    if outcome.version is not None:
+        check_in_service(client, outcome.name, outcome.version)
+    elif settings.model_build_id:
+        raise UserError(f"Build {settings.model_build_id} registered no model: choose another build.")
+    return outcome
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--output", default="model.json", type=Path, help="file to write (%(default)s)")
+    arguments.add_argument(
+        "--every", default=15.0, type=float, metavar="SECONDS", help="how often to look (%(default)s)"
+    )
+    arguments.add_argument("--run-id", help="the run that counts, where a build has several")
+    chosen = arguments.parse_args()
+    with program(chosen.debug):
+        chosen.output.unlink(missing_ok=True)  # it is about another run
+        build = settings.read()
+        outcome = persist(lambda: wait(build, chosen.run_id, chosen.every))
+        if outcome.version is None:
+            warn(f"Model was not registered for this run. {outcome.reason}")
+        else:
+            write_text(chosen.output, outcome.model_dump_json(indent=2, exclude={"reason"}) + "\n")
+            log.info("Registered version %s of %s. %s", outcome.version, outcome.name, outcome.reason)
+
+
+if __name__ == "__main__":
+    main()

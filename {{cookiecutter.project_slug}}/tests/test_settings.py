@@ -1,0 +1,96 @@
+"""What programs of ml_service/ are told, and how they say what is missing or wrong."""
+
+import re
+from pathlib import Path
+
+import pytest
+from ml_service import settings
+from ml_service.settings import Settings
+
+from {{ cookiecutter.package_name }}.program import UserError
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
+NAMES = re.findall(r"^([A-Z_]+)=", EXAMPLE, re.MULTILINE)
+FILLED_IN = {"SUBSCRIPTION_ID": "one", "BUILD_BUILDID": "7"}
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """Return a copy of .env.example in which only what nobody can know is filled in."""
+    text = EXAMPLE
+    for name, value in FILLED_IN.items():
+        text = text.replace(f"{name}=", f"{name}={value}")
+    path = tmp_path / ".env"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal(file: Path) -> str:
+    with pytest.raises(UserError) as refused:
+        settings.read(file)
+    return str(refused.value)
+
+
+def test_the_example_names_every_setting_once_and_no_other() -> None:
+    fields = [str(field.validation_alias or name).upper() for name, field in Settings.model_fields.items()]
+
+    assert sorted(NAMES) == sorted(fields)
+
+
+def test_the_example_is_complete_once_it_is_filled_in(example: Path) -> None:
+    read = settings.read(example)
+
+    assert (read.subscription_id, read.build_id, read.dataset_version) == ("one", "7", "latest")
+    assert (read.datastore_name, read.data_file_path, read.model_build_id) == (None, None, None)
+
+
+def test_the_environment_wins_over_the_file(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKSPACE_NAME", "another")
+
+    assert settings.read(example).workspace_name == "another"
+
+
+def test_all_that_is_missing_or_wrong_is_named_at_once(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUILD_BUILDID", "$(Build.BuildId)")  # as Azure Pipelines hands on what no variable holds
+    monkeypatch.setenv("COMPUTE_MAX_NODES", "many")
+    monkeypatch.setenv("RUN_EVALUATION", "perhaps")
+
+    told = refusal(example)
+
+    assert "BUILD_BUILDID is missing" in told
+    assert re.search(r"COMPUTE_MAX_NODES .*'many'", told)
+    assert re.search(r"RUN_EVALUATION .*'perhaps'", told)
+    assert len(told.splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("contradiction", "told"),
+    [
+        ({"COMPUTE_MIN_NODES": "5"}, "COMPUTE_MIN_NODES is above COMPUTE_MAX_NODES"),
+        ({"DATA_FILE_PATH": "new.csv", "DATASET_VERSION": "2"}, "DATA_FILE_PATH makes a new version"),
+    ],
+    ids=["nodes", "data"],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    example: Path, monkeypatch: pytest.MonkeyPatch, contradiction: dict[str, str], told: str
+) -> None:
+    for name, value in contradiction.items():
+        monkeypatch.setenv(name, value)
+
+    assert told in refusal(example)
+
+
+@pytest.mark.parametrize(("written", "read"), [("False", "false"), ("TRUE", "true")])
+def test_switches_are_read_as_azure_pipelines_writes_them(
+    example: Path, monkeypatch: pytest.MonkeyPatch, written: str, read: str
+) -> None:
+    monkeypatch.setenv("ALLOW_RUN_CANCEL", written)
+
+    assert settings.read(example).allow_run_cancel == read
