@@ -1,11 +1,16 @@
-"""Start the emulator, and say how clients find it: lines for a shell on standard output, all else on standard error."""
+"""Start the emulator, and run a command whose clients find it; without a command, print how they find it.
+
+What is printed on standard output are lines for a shell; all else goes to standard error.
+"""
 
 import argparse
 import errno
 import fcntl
+import os
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -25,6 +30,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--resource-group", default=own.group, help="(%(default)s)")
     parser.add_argument("--workspace", default=own.name, help="(%(default)s)")
     parser.add_argument("--region", default=own.region, help="(%(default)s)")
+    parser.add_argument("command", nargs="*", help="such as -- bash; the emulator ends with it")
     arguments = parser.parse_args()
     if not (python := shutil.which(arguments.python)):
         parser.error(f"--python {arguments.python}: there is no such program")
@@ -32,8 +38,9 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def run(arguments: argparse.Namespace, folder: Path) -> None:
-    """Serve until a signal comes."""
+def run(arguments: argparse.Namespace, folder: Path) -> int:
+    """Serve until the command ends or a signal comes, and return the exit code."""
+    inherited = dict(os.environ)  # MLflow's server adds to it
     from .emulator import Emulator  # noqa: PLC0415 - what it imports takes seconds
     from .launchers import Forks, Subprocesses  # noqa: PLC0415
 
@@ -51,15 +58,21 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
         sys.exit(f"error: port {arguments.port} cannot be listened on: {error.strerror}. Choose another one.")
-    for name, value in emulator.start().items():
-        print(f"export {name}={shlex.quote(value)}")
-    sys.stdout.flush()
-    print(
-        f"azureml_emulator: workspace {workspace.name} is at {emulator.server.url}, its state in {folder}",
-        file=sys.stderr,
-    )
-    ended.wait()
-    emulator.stop()
+    variables = emulator.start()
+    at = f"azureml_emulator: workspace {workspace.name} is at {emulator.server.url}, its state in {folder}"
+    print(at, file=sys.stderr, flush=True)
+    try:
+        if arguments.command:
+            return subprocess.run(arguments.command, env={**inherited, **variables}, check=False).returncode
+        for name, value in variables.items():
+            print(f"export {name}={shlex.quote(value)}")
+        sys.stdout.flush()
+        ended.wait()
+        return 0
+    except OSError as error:
+        sys.exit(f"error: {arguments.command[0]}: {error.strerror}")
+    finally:
+        emulator.stop()
 
 
 def main() -> None:
@@ -71,10 +84,9 @@ def main() -> None:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 sys.exit(f"error: another emulator keeps its state in {arguments.folder}. Choose another folder.")
-            run(arguments, arguments.folder.resolve())
-        return
+            sys.exit(run(arguments, arguments.folder.resolve()))
     with tempfile.TemporaryDirectory(prefix="azureml-emulator-", ignore_cleanup_errors=True) as folder:
-        run(arguments, Path(folder))
+        sys.exit(run(arguments, Path(folder)))
 
 
 if __name__ == "__main__":

@@ -43,9 +43,9 @@ class Session(NamedTuple):
 
 
 @contextmanager
-def started(python: Path, folder: Path, *options: str) -> Iterator[Session]:
-    """Start an emulator that keeps its state in a folder and runs steps with ``python``; end it in the end."""
-    command = [python, "-m", "azureml_emulator", "--folder", folder, "--python", python, *options]
+def started(python: Path, folder: Path, *options: str, steps: Path | None = None) -> Iterator[Session]:
+    """Start an emulator that keeps its state in a folder and runs steps with that other Python; end it in the end."""
+    command = [python, "-m", "azureml_emulator", "--folder", folder, "--python", steps or python, *options]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield Session(_variables(process))

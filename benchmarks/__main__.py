@@ -4,9 +4,13 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from benchmarks import bake, lifecycle
+from benchmarks import azure, bake, lifecycle
 
-BENCHMARKS = (bake.measure, *(partial(lifecycle.measure, example=example) for example in ("diabetes", "safe_driver")))
+BENCHMARKS = (
+    bake.measure,
+    *(partial(lifecycle.measure, example=example) for example in ("diabetes", "safe_driver")),
+    azure.measure,
+)
 
 
 def main() -> None:

@@ -97,10 +97,10 @@ def shared_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def environment(shared_folder):
-    """Return a function that installs a project's lock, once per distinct lock, and gives the environment's Python."""
+    """Return a function that installs a lock of a project, once each, and gives the Python of that environment."""
 
-    def environment(project):
-        lock = project.path / "requirements" / "dev.txt"
+    def environment(project, group="dev"):
+        lock = project.path / "requirements" / f"{group}.txt"
         folder = shared_folder / f"environment-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
         installed = folder / "installed"
         with FileLock(folder.with_suffix(".lock")):

@@ -97,12 +97,16 @@ def prepared(cookies, example, folder):
 
 @contextmanager
 def working(cookies, environment, example, folder):
-    """Give a project with a local Azure ML of its own, both fast. No call may have been unknown in the end."""
-    python = environment(prepared(cookies, example, folder / "project"))
+    """Give a project with a local Azure ML of its own, both fast. No call may have been unknown in the end.
+
+    Steps run with what a job's environment pins, not with what a person's machine has.
+    """
+    baked = prepared(cookies, example, folder / "project")
+    python, steps = environment(baked), environment(baked, "train")
     (folder / "forks").mkdir()
     forks = Forks(str(python), folder / "forks", SDK, **PATIENCE)
     try:
-        with started(python, folder / "state", "--fork-server") as azure:
+        with started(python, folder / "state", "--fork-server", steps=steps) as azure:
             yield Project(folder / "project", example, python, azure, forks)
             assert azure.ask("unknown") == []
     finally:

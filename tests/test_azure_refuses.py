@@ -191,6 +191,19 @@ def test_a_version_of_the_data_that_is_not_there_is_refused(project):
     assert "has no version 7; the newest is 1" in told
 
 
+def test_data_goes_to_the_datastore_that_is_named(project):
+    project.script(
+        "from azureml.core import Datastore\n"
+        "Datastore.register_azure_blob_container(workspace, 'own', 'own-container', 'ownaccount', account_key='a2V5')"
+    )
+
+    project.run("dataset", BUILD_BUILDID="any", DATASTORE_NAME="own", DATASET_NAME="own-data")
+
+    assert project.azure.requests("/own-container/training-data/own-data/sample.csv")
+    unknown = project.run("dataset", code=1, BUILD_BUILDID="any", DATASTORE_NAME="none", DATASET_NAME="other-data")
+    assert "none" in refusal(unknown)
+
+
 def test_a_path_where_there_is_no_data_is_refused(project):
     told = refusal(project.run("submit", code=1, BUILD_BUILDID="no-data", DATA_FILE_PATH="none/such.csv"))
 
@@ -216,6 +229,7 @@ def test_new_data_needs_no_new_pipeline(project):
     assert "Dataset diabetes-regression-data, version 2." in project.run("dataset", BUILD_BUILDID="any")
     *_, run_ = project.azure.ask("runs")
     assert "on 45 held-out rows" in run_["steps"][0]["output"]
+    assert run_["steps"][0]["reused"] is False
     assert "version 1." in project.run("dataset", BUILD_BUILDID="any", DATASET_VERSION="1")
 
 
@@ -242,6 +256,16 @@ def test_a_failed_step_ends_the_build_and_the_same_build_can_be_tried_again(proj
     assert "Step evaluate of run " in refusal(told)
     assert project.model() is None
     assert "Registered version" in project.build("flaky", RUN_EVALUATION="false")
+
+
+def test_a_cancelled_run_fails_the_build(project):
+    project.azure.fault(path="/mlflow/", delay=3)  # long enough to cancel while a step runs
+    project.script(
+        "from ml_service import submit\nsubmit.submit(workspace, chosen).cancel()", BUILD_BUILDID="cancelled"
+    )
+
+    assert "ended as Canceled" in refusal(project.wait("cancelled", code=1))
+    assert project.model() is None
 
 
 def test_a_step_that_raises_shows_the_end_of_its_log(project):

@@ -103,11 +103,41 @@ def test_a_taken_port_is_told_in_a_sentence(python):
     assert re.search(r"error: port \d+ cannot be listened on", told)
 
 
-def test_a_second_start_finds_the_champion_and_steps_run_as_processes(cookies_session, python, tmp_path):
-    prepared(cookies_session, "diabetes", tmp_path / "project")
-    with started(python, tmp_path / "state") as azure:
+def test_a_command_runs_with_what_leads_to_the_emulator(python):
+    told = run(python, "-m", "azureml_emulator", "--", "sh", "-c", "env; exit 3", code=3)
+
+    variables = dict(re.findall(r"^(\w+)=(.*)$", told, re.MULTILINE))
+    assert variables["HTTPS_PROXY"] == variables["EMULATOR"]
+    assert variables["WORKSPACE_NAME"] == "mlops-AML-WS"
+    assert "MLFLOW_TRACKING_URI" not in variables
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/train-on-azure-ml.md"])
+def test_the_commands_in_the_project_s_documents_work(cookies_session, environment, python, tmp_path, document):
+    project, tools = tmp_path / "project", tmp_path / "tools"
+    steps = environment(prepared(cookies_session, "diabetes", project), "train")
+    (project / ".venv" / "bin").mkdir(parents=True)
+    (project / ".venv" / "bin" / "python").write_text(f'#!/bin/sh\nexec {python} "$@"\n', encoding="utf-8")
+    tools.mkdir()
+    for tool, code in {"az": "exit 0", "uuidgen": "echo a-build"}.items():
+        (tools / tool).write_text(f"#!/bin/sh\n{code}\n", encoding="utf-8")
+    for script in (project / ".venv" / "bin" / "python", *tools.iterdir()):
+        script.chmod(0o755)
+    blocks = re.findall(r"^```bash\n(.*?)^```", (project / document).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    told_to_run = "".join(block for block in blocks if "az login" in block or "train-on" in document)
+    told_to_run = re.sub("^DATA_FILE_PATH=.*\n", "", told_to_run, flags=re.MULTILINE)  # it names data of one's own
+
+    command = ("bash", "-euc", f"cd {project}; PATH={tools}:$PATH\n{told_to_run}")
+    told = run(python, "-m", "azureml_emulator", "--fork-server", "--python", steps, "--", *command)
+
+    assert "Registered version 1 of diabetes-regression." in told
+
+
+def test_a_second_start_finds_the_champion_and_steps_run_as_processes(cookies_session, environment, python, tmp_path):
+    steps = environment(prepared(cookies_session, "diabetes", tmp_path / "project"), "train")
+    with started(python, tmp_path / "state", steps=steps) as azure:
         assert "There is no champion" in Project(tmp_path / "project", "diabetes", python, azure).build("first")
-    with started(python, tmp_path / "state", "--fork-server") as azure:
+    with started(python, tmp_path / "state", "--fork-server", steps=steps) as azure:
         project = Project(tmp_path / "project", "diabetes", python, azure)
         project.change("alpha: 0.5")
 

@@ -140,19 +140,20 @@ def test_passes_its_own_tests(project, environment, ended):
 
 
 @pytest.mark.slow
-def test_locks_install_what_scoring_and_training_import(defaults, tmp_path):
-    modules = {"score": ["app", "scoring"], "train": ["train", "evaluate", "register", "fetch", "withdraw"]}
-    for group, names in modules.items():
-        folder = tmp_path / group
-        lock = defaults.path / "requirements" / f"{group}.txt"
-        run(BIN / "uv", "venv", "--quiet", "--python", sys.executable, folder)
-        run(BIN / "uv", "pip", "sync", "--quiet", "--python", folder, "--require-hashes", lock)
-        for name in names:
-            module = f"{defaults.answers['package_name']}.{name}"
-            run(
-                folder / "bin" / "python",
-                "-c",
-                f"import {module}",
-                cwd=defaults.path / "src",
-                PYTHONDONTWRITEBYTECODE="1",
-            )
+@pytest.mark.parametrize(
+    ("group", "modules", "folder"),
+    [
+        ("score", ["{package_name}.app", "{package_name}.scoring"], "src"),
+        (
+            "train",
+            [f"{{package_name}}.{name}" for name in ("train", "evaluate", "register", "fetch", "withdraw")],
+            "src",
+        ),
+        ("ops", ["ml_service.submit", "ml_service.wait", "ml_service.withdraw"], "."),
+    ],
+    ids=["score", "train", "ops"],
+)
+def test_a_lock_holds_all_that_its_programs_import(environment, defaults, group, modules, folder):
+    imports = "; ".join(f"import {module.format_map(defaults.answers)}" for module in modules)
+
+    run(environment(defaults, group), "-c", imports, cwd=defaults.path / folder, PYTHONDONTWRITEBYTECODE="1")

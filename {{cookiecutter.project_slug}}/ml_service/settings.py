@@ -4,7 +4,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from {{ cookiecutter.package_name }}.pipeline import MODEL_NAME
@@ -12,7 +20,16 @@ from {{ cookiecutter.package_name }}.program import UserError
 
 from . import ROOT
 
+
+def check_word(value: str) -> str:
+    """Refuse what would be more than one plain word on the command line of a job, which a shell reads."""
+    if not re.fullmatch(r"[\w.:/?=%@+,-]+", value, re.ASCII):
+        raise ValueError("may hold letters, digits and . _ : / ? = % @ + , - and nothing else")
+    return value
+
+
 # Values of the training pipeline travel as text.
+Word = Annotated[str, AfterValidator(check_word)]
 Switch = Annotated[Literal["true", "false"], BeforeValidator(lambda value: str(value).lower())]
 UNSET = re.compile(r"\$\(.*\)")
 
@@ -30,7 +47,7 @@ class Settings(BaseSettings):
     # names and sizes in it
     experiment_name: str
     training_pipeline_name: str
-    model_name: str = MODEL_NAME
+    model_name: Word = MODEL_NAME
     dataset_name: str
     datastore_name: str | None = None
     compute_name: str
@@ -41,9 +58,9 @@ class Settings(BaseSettings):
     compute_idle_seconds: PositiveInt
 
     # one build; Azure Pipelines sets the first itself
-    build_id: str = Field(validation_alias="BUILD_BUILDID")
-    build_uri: str = "local"
-    caller_run_id: str = "none"
+    build_id: Word = Field(validation_alias="BUILD_BUILDID")
+    build_uri: Word = "local"
+    caller_run_id: Word = "none"
     dataset_version: PositiveInt | Literal["latest"] = "latest"
     data_file_path: str | None = None
     run_evaluation: Switch = "true"

@@ -67,7 +67,7 @@ def follow(run: PipelineRun, every: float) -> str:
                 log.info("%5.0f s  %-10s %s", time.monotonic() - began, name, now)
         if status in FINISHED + UNSUCCESSFUL:
             return status
-        time.sleep(every)
+        time.sleep(min(every, 1 + (time.monotonic() - began) / 10))  # often at first: steps may be used again
 
 
 def explain(client: MlflowClient, run: PipelineRun, status: str) -> UserError:
@@ -133,7 +133,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--output", default="model.json", type=Path, help="file to write (%(default)s)")
     arguments.add_argument(
-        "--every", default=15.0, type=float, metavar="SECONDS", help="how often to look (%(default)s)"
+        "--every", default=15.0, type=float, metavar="SECONDS", help="look at least this often (%(default)s)"
     )
     arguments.add_argument("--run-id", help="the run that counts, where a build has several")
     chosen = arguments.parse_args()

@@ -87,6 +87,20 @@ def test_settings_that_contradict_each_other_are_refused(
     assert told in refusal(example)
 
 
+@pytest.mark.parametrize("value", ["two words", "a;b", "a$(id)", "`id`", "a&b", "it's", "a\nb", "*", "~"])
+def test_what_a_shell_would_act_upon_is_refused(example: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("BUILD_URI", value)
+
+    assert "BUILD_URI may hold letters, digits" in refusal(example)
+
+
+def test_the_address_of_a_build_in_azure_devops_is_accepted(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "https://dev.azure.com/my-org/my%20project/_build/results?buildId=42"
+    monkeypatch.setenv("BUILD_URI", address)
+
+    assert settings.read(example).build_uri == address
+
+
 @pytest.mark.parametrize(("written", "read"), [("False", "false"), ("TRUE", "true")])
 def test_switches_are_read_as_azure_pipelines_writes_them(
     example: Path, monkeypatch: pytest.MonkeyPatch, written: str, read: str
