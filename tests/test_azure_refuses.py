@@ -70,7 +70,7 @@ def test_what_does_not_exist_is_named(project, settings, told):
 
 
 @pytest.mark.parametrize(
-    ("status", "told"), [(403, "no permission"), (401, "log in again"), (500, "Azure ML")], ids=["403", "401", "500"]
+    ("status", "told"), [(403, "no permission"), (401, "log in again"), (409, "Azure ML"), (500, "Azure ML")]
 )
 def test_a_lasting_refusal_of_azure_ends_in_one_sentence(project, status, told):
     project.azure.fault(path="/Pipelines/Create", status=status, times=None)
