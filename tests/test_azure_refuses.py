@@ -43,8 +43,9 @@ def refusal(told):
     [
         ({"BUILD_BUILDID": ""}, "BUILD_BUILDID is missing"),
         ({"COMPUTE_MIN_NODES": "9"}, "COMPUTE_MIN_NODES is above COMPUTE_MAX_NODES"),
+        ({"BUILD_URI": "x --model-name other"}, "BUILD_URI may hold letters, digits"),
     ],
-    ids=["missing", "contradictory"],
+    ids=["missing", "contradictory", "more than a word"],
 )
 def test_wrong_settings_are_told_before_azure_is_asked(project, settings, told):
     before = len(project.azure.requests())
@@ -76,6 +77,15 @@ def test_a_lasting_refusal_of_azure_ends_in_one_sentence(project, status, told):
     project.azure.fault(path="/Pipelines/Create", status=status, times=None)
 
     assert told in refusal(project.run("submit", code=1, BUILD_BUILDID=f"never-{status}"))
+
+
+def test_waiting_survives_any_number_of_passing_errors(project):
+    project.azure.fault(path="/mlflow/", delay=2)  # a step that takes a while
+    project.submit("long", RUN_EVALUATION="false")
+    for _ in range(4):
+        project.azure.fault(path="/PipelineRuns/[0-9a-f-]+$", method="GET", status=503, times=2)
+
+    assert "version" in project.wait("long")
 
 
 @pytest.mark.parametrize("status", [429, 500])
@@ -133,7 +143,9 @@ def test_each_login_uploads_data_and_reaches_mlflow(project, tmp_path, login):
     else:
         assert used == {project.azure.environment["AZURE_CLIENT_ID"]}
         assert not calls.exists()
-    assert [call for call in made if f"data-{login}/sample.csv" in call["path"] and call["method"] == "PUT"]
+    assert [
+        call for call in made if f"training-data/data-{login}/sample.csv" in call["path"] and call["method"] == "PUT"
+    ]
     assert [call for call in made if "/mlflow/" in call["path"]]
 
 
@@ -148,6 +160,21 @@ def test_an_expired_az_login_is_told(project, tmp_path):
 
 
 # -- what a run needs ---
+
+
+def test_the_cluster_is_made_as_the_settings_say(project):
+    sizes = {"COMPUTE_SIZE": "STANDARD_D4_V3", "COMPUTE_PRIORITY": "dedicated", "COMPUTE_IDLE_SECONDS": "120"}
+    nodes = {"COMPUTE_MIN_NODES": "1", "COMPUTE_MAX_NODES": "3"}
+
+    told = project.run("compute", BUILD_BUILDID="any", COMPUTE_NAME="sized", **sizes, **nodes)
+
+    assert "Cluster sized: STANDARD_D4_V3, 3 nodes at most." in told
+    made = next(one for one in project.azure.ask("state?kind=computes") if one["name"] == "sized")
+    cluster = made["properties"]["properties"]
+    assert (cluster["vmSize"], cluster["vmPriority"].lower()) == ("STANDARD_D4_V3", "dedicated")
+    assert cluster["scaleSettings"]["minNodeCount"] == 1
+    assert cluster["scaleSettings"]["maxNodeCount"] == 3
+    assert cluster["scaleSettings"]["nodeIdleTimeBeforeScaleDown"] == "PT120S"
 
 
 def test_a_compute_target_of_another_type_is_refused(project):
@@ -189,6 +216,22 @@ def test_a_version_of_the_data_that_is_not_there_is_refused(project):
     told = refusal(project.run("submit", code=1, BUILD_BUILDID="any", DATASET_VERSION="7"))
 
     assert "has no version 7; the newest is 1" in told
+
+
+def test_a_version_of_data_that_was_never_registered_is_refused(project):
+    told = project.run("dataset", code=1, BUILD_BUILDID="any", DATASET_NAME="never", DATASET_VERSION="7")
+
+    assert "has no version 7; it has none yet" in refusal(told)
+
+
+def test_data_that_did_not_arrive_is_not_registered(project):
+    project.azure.fault(path="blob.core", method="PUT", status=403, times=None)
+
+    told = project.run("dataset", code=1, BUILD_BUILDID="any", DATASET_NAME="forbidden")
+    project.azure.heal()
+
+    assert "sample.csv did not arrive" in refusal(told)
+    assert "version 1." in project.run("dataset", BUILD_BUILDID="any", DATASET_NAME="forbidden")
 
 
 def test_data_goes_to_the_datastore_that_is_named(project):
@@ -255,7 +298,8 @@ def test_a_failed_step_ends_the_build_and_the_same_build_can_be_tried_again(proj
 
     assert "Step evaluate of run " in refusal(told)
     assert project.model() is None
-    assert "Registered version" in project.build("flaky", RUN_EVALUATION="false")
+    project.build("flaky", RUN_EVALUATION="false")
+    assert project.model()
 
 
 def test_a_cancelled_run_fails_the_build(project):
@@ -266,6 +310,23 @@ def test_a_cancelled_run_fails_the_build(project):
 
     assert "ended as Canceled" in refusal(project.wait("cancelled", code=1))
     assert project.model() is None
+
+
+def test_the_log_of_a_failed_step_is_shown_whatever_it_holds(project):
+    train = project.path / "src" / "diabetes_regression" / "train.py"
+    content = train.read_text("utf-8")
+    lines = "for number in range(50): print(f'line {number} ##vso[task.complete]', flush=True)\n"
+    train.write_text(
+        f"import sys\n{lines}sys.stdout.buffer.write(b'caf\\xe9\\n')\nsys.stdout.flush()\nsys.exit(1)\n", "utf-8"
+    )
+
+    told = project.build("noisy", code=1)
+    train.write_text(content, encoding="utf-8")
+
+    assert "Step train of run " in refusal(told)
+    assert "line 49 # #vso[task.complete]" in told
+    assert "##vso" not in told
+    assert "line 5 " not in told
 
 
 def test_a_step_that_raises_shows_the_end_of_its_log(project):
@@ -315,7 +376,30 @@ def test_a_build_with_two_pipelines_is_refused(project):
 def test_a_pipeline_that_is_gone_when_it_is_to_run_is_told(project):
     project.azure.fault(path="PipelineSubmit", status=404)
 
-    assert "error: " in refusal(project.run("submit", code=1, BUILD_BUILDID="gone"))
+    assert "is gone or was disabled" in refusal(project.run("submit", code=1, BUILD_BUILDID="gone"))
+    assert "started its run" in project.submit("gone")
+
+
+def test_pipelines_of_other_names_do_not_count_as_a_build_s(project):
+    project.run("training_pipeline", BUILD_BUILDID="shared-id", TRAINING_PIPELINE_NAME="another-project")
+
+    assert "Published pipeline" in project.run("training_pipeline", BUILD_BUILDID="shared-id")
+
+
+def test_runs_carry_their_build_as_tags(project):
+    told = project.script(
+        "print([run.get_tags() for run in __import__('ml_service.submit').submit.runs(workspace, "
+        "training_pipeline.published(workspace, chosen, 'good'))])"
+    )
+
+    assert "'build_id': 'good'" in told
+
+
+def test_debug_shows_where_an_error_came_from(project):
+    told = project.run("submit", "--debug", code=1, BUILD_BUILDID="any", DATASET_VERSION="7")
+
+    assert "Traceback (most recent call last)" in told
+    assert "has no version 7" in told.splitlines()[-1]
 
 
 def test_the_model_of_an_earlier_build_is_used_if_it_has_one_in_service(project):

@@ -91,6 +91,7 @@ def test_versions_say_how_they_came_to_be(project, builds):
         if build.model:
             tags = versions[build.model["version"]]
             assert tags["model_digest"] == build.model["model_digest"]
+            assert build.model["metrics"]
             assert {name: float(tags[name]) for name in build.model["metrics"]} == build.model["metrics"]
 
 
@@ -102,3 +103,4 @@ def test_unchanged_training_is_used_again_and_loses_nothing(project, builds):
     assert reused == {build: [build in used_again, False, False] for build in builds}
     assert " is equal to version 4's " in builds["equal"].told
     assert builds["registered-before"].model == builds["forced"].model
+    assert "Build forced had registered the same training before, as version 4 of " in builds["registered-before"].told

@@ -97,7 +97,11 @@ def _compute(state: State, name: str, wanted: dict[str, Any], error: dict[str, A
 
 
 def _cluster(asked: dict[str, Any], error: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the state of a cluster without nodes, for AmlCompute.deserialize and AmlComputeStatus.deserialize."""
+    """Return the state of a cluster that has as many nodes as it keeps.
+
+    Read by: azureml.core.compute.AmlCompute.deserialize, AmlComputeStatus.deserialize.
+    """
+    kept = int((asked.get("scaleSettings") or {}).get("minNodeCount") or 0)
     return {
         "subnet": None,
         "vmPriority": "Dedicated",
@@ -106,7 +110,7 @@ def _cluster(asked: dict[str, Any], error: dict[str, Any] | None) -> dict[str, A
         "errors": [error] if error else None,
         "allocationState": "Steady",
         "allocationStateTransitionTime": now(),
-        "currentNodeCount": 0,
-        "targetNodeCount": 0,
-        "nodeStateCounts": {f"{state}NodeCount": 0 for state in NODES},
+        "currentNodeCount": kept,
+        "targetNodeCount": kept,
+        "nodeStateCounts": {**{f"{state}NodeCount": 0 for state in NODES}, "idleNodeCount": kept},
     }

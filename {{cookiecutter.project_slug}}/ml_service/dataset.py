@@ -35,16 +35,16 @@ def get_dataset(workspace: Workspace, settings: Settings) -> FileDataset:
     """Return the version to train on: of the file that DATA_FILE_PATH names, else DATASET_VERSION."""
     if settings.data_file_path:
         return register_path(workspace, settings, settings.data_file_path)
-    name = settings.dataset_name
-    if name not in workspace.datasets:
+    name, version = settings.dataset_name, settings.dataset_version
+    newest = workspace.datasets[name].version if name in workspace.datasets else None
+    if newest is None and version == "latest":
         return register_data(workspace, settings)
     try:
-        return Dataset.get_by_name(workspace, name, settings.dataset_version)
+        return Dataset.get_by_name(workspace, name, version)
     except UserErrorException as error:
-        newest = workspace.datasets[name].version
+        there_is = f"the newest is {newest}" if newest else "it has none yet"
         raise UserError(
-            f"Dataset {name} has no version {settings.dataset_version}; the newest is {newest}. "
-            "Set DATASET_VERSION to one that exists, or to latest."
+            f"Dataset {name} has no version {version}; {there_is}. Set DATASET_VERSION to one that exists or to latest."
         ) from error
 
 
@@ -52,12 +52,8 @@ def register_path(workspace: Workspace, settings: Settings, path: str) -> FileDa
     """Register what lies at a path of the datastore as a new version."""
     datastore = get_datastore(workspace, settings)
     data = Dataset.File.from_files((datastore, path))
-    try:
-        data.to_path()
-    except ExecutionError as error:
-        if "NotFound" not in str(error):
-            raise
-        raise UserError(f"Datastore {datastore.name} has nothing at {path}, which DATA_FILE_PATH names.") from error
+    if not files(data):
+        raise UserError(f"Datastore {datastore.name} has nothing at {path}, which DATA_FILE_PATH names.")
     return data.register(workspace, settings.dataset_name, create_new_version=True)
 
 
@@ -69,7 +65,22 @@ def register_data(workspace: Workspace, settings: Settings) -> FileDataset:
         raise UserError(f"There is no data to upload: put CSV files into data/. {ended.stderr.strip()[-300:]}")
     target = (get_datastore(workspace, settings), f"training-data/{settings.dataset_name}")
     data = Dataset.File.upload_directory(str(ROOT / "data"), target, "*.csv", overwrite=True, show_progress=False)
+    local = {path.name for path in (ROOT / "data").glob("*.csv")}
+    if absent := local - files(data):  # the SDK does not tell
+        raise UserError(
+            f"{', '.join(sorted(absent))} did not arrive on datastore {target[0].name}: may you write there?"
+        )
     return data.register(workspace, settings.dataset_name)
+
+
+def files(data: FileDataset) -> set[str]:
+    """Return the names of the files that a dataset finds."""
+    try:
+        return {path.rpartition("/")[2] for path in data.to_path()}
+    except ExecutionError as error:
+        if "NotFound" not in str(error):
+            raise
+        return set()
 
 
 def main() -> None:

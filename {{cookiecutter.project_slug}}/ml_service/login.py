@@ -20,7 +20,10 @@ REFRESH_BEFORE = 300  # seconds
 
 def credential() -> TokenCredential:
     """Return the federated identity of a job, else who did ``az login``, else the identity of the machine."""
-    federated = [WorkloadIdentityCredential()] if os.environ.get("AZURE_FEDERATED_TOKEN_FILE") else []
+    try:
+        federated = [WorkloadIdentityCredential()] if os.environ.get("AZURE_FEDERATED_TOKEN_FILE") else []
+    except ValueError as error:
+        raise UserError(f"AZURE_FEDERATED_TOKEN_FILE is set, but not all that goes with it: {error}") from error
     machine = ManagedIdentityCredential(client_id=os.environ.get("AZURE_CLIENT_ID") or None)
     return ChainedTokenCredential(*federated, AzureCliCredential(process_timeout=60), machine)
 

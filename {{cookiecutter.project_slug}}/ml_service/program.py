@@ -82,6 +82,8 @@ def persist(action: Callable[[], T]) -> T:
 
 def sentence(error: Exception) -> str:
     """Say what went wrong and what to do."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}."
     remedy = REMEDIES.get(status(error) or 0, "Azure ML did not do what was asked of it.")
     return f"{remedy} {reason(error)} ({type(error).__name__}; --debug shows more)"
 

@@ -86,6 +86,8 @@ def read(file: Path = ROOT / ".env") -> Settings:
     """Read the settings, or name all that are missing or wrong."""
     try:
         return Settings(_env_file=file)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is not UTF-8: {error}.") from error
     except ValidationError as error:
         raise UserError(f"The settings are not complete.\n{explain(error)}\n.env.example shows them all.") from error
 

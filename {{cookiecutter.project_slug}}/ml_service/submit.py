@@ -1,13 +1,16 @@
 """Run the training pipeline of this build, unless it runs or ran already."""
 
 import logging
+from http import HTTPStatus
 
 from azureml.core import Workspace
 from azureml.pipeline.core import PipelineRun, PublishedPipeline
 
+from {{ cookiecutter.package_name }}.program import UserError
+
 from . import settings, training_pipeline
 from .dataset import get_dataset
-from .program import parser, persist, program
+from .program import parser, persist, program, status
 from .settings import Settings
 from .workspace import get_workspace
 
@@ -28,16 +31,28 @@ def successful(runs: list[PipelineRun]) -> list[PipelineRun]:
 
 def submit(workspace: Workspace, settings: Settings) -> PipelineRun:
     """Return the run of this build, or start it. One that failed is no obstacle: it may be tried again."""
-    pipeline = training_pipeline.publish(workspace, settings)
-    if found := successful(runs(workspace, pipeline)):
-        log.info("Build %s has its run already: %s", settings.build_id, found[0].get_portal_url())
-        return found[0]
-    dataset = get_dataset(workspace, settings)
-    values = training_pipeline.values(settings)
-    run = pipeline.submit(workspace, settings.experiment_name, {**values, "dataset_version": dataset})
-    run.set_tags({name: values[name] for name in ("build_id", "build_uri", "caller_run_id")})
-    log.info("Submitted run %s: %s", run.id, run.get_portal_url())
+    pipeline = training_pipeline.published(workspace, settings, settings.build_id)
+    found = successful(runs(workspace, pipeline)) if pipeline else []
+    run = found[0] if found else start(workspace, settings)
+    run.set_tags({name: getattr(settings, name) for name in ("build_id", "build_uri", "caller_run_id")})
+    told = "Build %s has its run already: %s" if found else "Build %s has started its run: %s"
+    log.info(told, settings.build_id, run.get_portal_url())
     return run
+
+
+def start(workspace: Workspace, settings: Settings) -> PipelineRun:
+    """Start a run of this build on the data that the settings name."""
+    dataset = get_dataset(workspace, settings)  # before publishing, which would register the sample where there is none
+    pipeline = training_pipeline.publish(workspace, settings)
+    values = {**training_pipeline.values(settings), "dataset_version": dataset}
+    try:
+        return pipeline.submit(workspace, settings.experiment_name, values)
+    except Exception as error:
+        if status(error) != HTTPStatus.NOT_FOUND:
+            raise
+        raise UserError(
+            f"Pipeline {pipeline.id} is gone or was disabled: run this again to publish it anew."
+        ) from error
 
 
 def main() -> None:

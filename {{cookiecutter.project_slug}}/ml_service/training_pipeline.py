@@ -89,7 +89,9 @@ def published(workspace: Workspace, settings: Settings, build_id: str) -> Publis
     found = [one for one in PublishedPipeline.list(workspace) if (one.name, one.version) == (name, build_id)]
     if len(found) > 1:
         ids = ", ".join(one.id for one in found)
-        raise UserError(f"Build {build_id} has {len(found)} published pipelines {name}: disable all but one of {ids}.")
+        raise UserError(
+            f"Build {build_id} has {len(found)} published pipelines {name}: disable all but one in the studio: {ids}."
+        )
     return found[0] if found else None
 
 

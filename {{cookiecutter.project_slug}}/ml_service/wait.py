@@ -59,15 +59,20 @@ def follow(run: PipelineRun, every: float) -> str:
     told: dict[str, str] = {}
     began = time.monotonic()
     while True:
-        status: str = run.get_status()
-        steps = {step.name: step for step in run.get_steps()}
+        status, steps = persist(lambda: look(run))
         for name in (step.name for step in TRAINING if step.name in steps):
-            if told.get(name) != (now := steps[name].get_status()):
-                told[name] = now
-                log.info("%5.0f s  %-10s %s", time.monotonic() - began, name, now)
+            if told.get(name) != steps[name]:
+                told[name] = steps[name]
+                log.info("%5.0f s  %-10s %s", time.monotonic() - began, name, steps[name])
         if status in FINISHED + UNSUCCESSFUL:
             return status
         time.sleep(min(every, 1 + (time.monotonic() - began) / 10))  # often at first: steps may be used again
+
+
+def look(run: PipelineRun) -> tuple[str, dict[str, str]]:
+    """Return the status of a run, and of its steps by name; the run's first, so that the steps' are not older."""
+    status: str = run.get_status()
+    return status, {step.name: step.get_status() for step in run.get_steps()}
 
 
 def explain(client: MlflowClient, run: PipelineRun, status: str) -> UserError:
@@ -87,7 +92,7 @@ def explain(client: MlflowClient, run: PipelineRun, status: str) -> UserError:
 def read_artifact(client: MlflowClient, run_id: str, path: str) -> str:
     """Return the text of a file that a run has kept."""
     with tempfile.TemporaryDirectory() as folder:
-        return Path(client.download_artifacts(run_id, path, folder)).read_text(encoding="utf-8")
+        return Path(client.download_artifacts(run_id, path, folder)).read_text(encoding="utf-8", errors="replace")
 
 
 def read_outcome(client: MlflowClient, run: PipelineRun) -> Outcome:
@@ -114,19 +119,27 @@ def warn(text: str) -> None:
 
 def wait(settings: Settings, run_id: str | None, every: float) -> Outcome:
     """Return what became of the candidate of a build once its run has ended, or raise why there is no saying."""
-    workspace = get_workspace(settings)
+    workspace = persist(lambda: get_workspace(settings))
     client = mlflow_client(workspace)
-    run = run_of_build(workspace, settings, run_id)
+    run = persist(lambda: run_of_build(workspace, settings, run_id))
     log.info("Run %s: %s", run.id, run.get_portal_url())
     status = follow(run, every)
     if status not in FINISHED:
         raise explain(client, run, status)
-    outcome = read_outcome(client, run)
+    outcome = persist(lambda: read_outcome(client, run))
     if outcome.version is not None:
         check_in_service(client, outcome.name, outcome.version)
     elif settings.model_build_id:
         raise UserError(f"Build {settings.model_build_id} registered no model: choose another build.")
     return outcome
+
+
+def registered(outcome: Outcome, settings: Settings) -> str:
+    """Say which version it is, and whether another build registered it from the same training."""
+    what = f"version {outcome.version} of {outcome.name}"
+    if outcome.build_id == (settings.model_build_id or settings.build_id):
+        return f"Registered {what}."
+    return f"Build {outcome.build_id} had registered the same training before, as {what}."
 
 
 def main() -> None:
@@ -140,12 +153,12 @@ def main() -> None:
     with program(chosen.debug):
         chosen.output.unlink(missing_ok=True)  # it is about another run
         build = settings.read()
-        outcome = persist(lambda: wait(build, chosen.run_id, chosen.every))
+        outcome = wait(build, chosen.run_id, chosen.every)
         if outcome.version is None:
             warn(f"Model was not registered for this run. {outcome.reason}")
         else:
-            write_text(chosen.output, outcome.model_dump_json(indent=2, exclude={"reason"}) + "\n")
-            log.info("Registered version %s of %s. %s", outcome.version, outcome.name, outcome.reason)
+            write_text(chosen.output, outcome.model_dump_json(indent=2, exclude={"reason", "build_id"}) + "\n")
+            log.info("%s %s", registered(outcome, build), outcome.reason)
 
 
 if __name__ == "__main__":

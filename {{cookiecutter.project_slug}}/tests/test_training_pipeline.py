@@ -4,6 +4,7 @@ import shutil
 import uuid
 from collections import defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jwt
@@ -165,3 +166,21 @@ def test_a_pipeline_that_cannot_run_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
     with pytest.raises(UserError, match=r"not valid: .*[Cc]ycle"):
         training_pipeline.check(pipeline)
+
+
+def test_what_is_found_wrong_is_not_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def validate(self) -> list[str]:
+            return ["a finding"]
+
+    for name in ("get_compute", "get_environment", "get_dataset", "get_datastore", "steps", "published"):
+        monkeypatch.setattr(training_pipeline, name, lambda *_: None)
+    monkeypatch.setattr(training_pipeline, "get_compute", lambda *_: SimpleNamespace(name="cluster"))
+    monkeypatch.setattr(training_pipeline, "Pipeline", Wrong)
+    given = SimpleNamespace(**DEFAULTS, model_copy=lambda **_: None)
+
+    with pytest.raises(UserError, match="a finding"):
+        training_pipeline.publish(workspace(), given)

@@ -6,12 +6,16 @@ FILE = "outcome.json"
 
 
 class Outcome(BaseModel):
-    """``version`` is None where the model was not registered, and ``reason`` says why."""
+    """``version`` is None where the model was not registered, and ``reason`` says why.
+
+    ``build_id`` is the build that registered it, which is an earlier one where its training was used again.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     version: int | None
+    build_id: str
     reason: str
     metrics: dict[str, FiniteFloat]
     model_digest: str

@@ -76,6 +76,7 @@ def main() -> None:
         outcome = Outcome(
             name=arguments.model_name,
             version=version.number if version else None,
+            build_id=version.tags["build_id"] if version else arguments.build_id,
             reason=decision.reason,
             metrics=decision.candidate,
             model_digest=decision.model_digest,
