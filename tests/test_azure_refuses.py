@@ -149,6 +149,20 @@ def test_each_login_uploads_data_and_reaches_mlflow(project, tmp_path, login):
     assert [call for call in made if "/mlflow/" in call["path"]]
 
 
+def test_the_identity_of_the_machine_logs_in_where_there_is_no_other(project):
+    expires = int(time.time()) + 3600
+    resource = "https://management.azure.com"
+    answer = {"access_token": token(expires), "expires_on": str(expires), "resource": resource, "token_type": "Bearer"}
+    project.azure.fault(path="169.254.169.254", status=200, times=None, body=answer)
+    before = len(project.azure.requests())
+
+    settings = {"AZURE_FEDERATED_TOKEN_FILE": "", "AZURE_CLIENT_ID": "", "PATH": "/nowhere"}
+    project.run("compute", BUILD_BUILDID="any", **settings)
+
+    made = [call for call in project.azure.requests()[before:] if "/workspaces/" in call["path"]]
+    assert {call["credential"] for call in made} == {"a person"}
+
+
 def test_an_expired_az_login_is_told(project, tmp_path):
     az(tmp_path / "bin", "echo 'AADSTS700082: The refresh token has expired due to inactivity.' >&2; exit 1")
     settings = {"AZURE_FEDERATED_TOKEN_FILE": "", "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
@@ -317,7 +331,9 @@ def test_the_log_of_a_failed_step_is_shown_whatever_it_holds(project):
     content = train.read_text("utf-8")
     lines = "for number in range(50): print(f'line {number} ##vso[task.complete]', flush=True)\n"
     train.write_text(
-        f"import sys\n{lines}sys.stdout.buffer.write(b'caf\\xe9\\n')\nsys.stdout.flush()\nsys.exit(1)\n", "utf-8"
+        f"import os, sys\n{lines}print(sorted(os.environ))\n"
+        "sys.stdout.buffer.write(b'caf\\xe9\\n')\nsys.stdout.flush()\nsys.exit(1)\n",
+        "utf-8",
     )
 
     told = project.build("noisy", code=1)
@@ -327,6 +343,8 @@ def test_the_log_of_a_failed_step_is_shown_whatever_it_holds(project):
     assert "line 49 # #vso[task.complete]" in told
     assert "##vso" not in told
     assert "line 5 " not in told
+    assert "'MLFLOW_RUN_ID'" in told
+    assert "PYTEST" not in told  # a job has nothing of the environment in which Azure was started
 
 
 def test_a_step_that_raises_shows_the_end_of_its_log(project):
@@ -371,6 +389,33 @@ def test_a_build_with_two_pipelines_is_refused(project):
     project.script(code, BUILD_BUILDID="twins")
 
     assert "2 published pipelines" in refusal(project.run("submit", code=1, BUILD_BUILDID="twins"))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "before"),
+    [({"no_such": "value"}, "pass"), ({}, "pipeline.disable()")],
+    ids=["unknown parameter", "disabled pipeline"],
+)
+def test_the_local_azure_starts_nothing_that_was_not_published(project, parameters, before):
+    runs = len(project.azure.ask("runs"))
+
+    project.script(
+        f"pipeline = training_pipeline.publish(workspace, chosen)\n{before}\n"
+        f"try: pipeline.submit(workspace, 'e', {parameters})\n"
+        "except Exception: pass\nelse: raise SystemExit('started')",
+        BUILD_BUILDID=f"refused-{len(parameters)}",
+    )
+
+    assert len(project.azure.ask("runs")) == runs
+
+
+def test_a_parameter_that_a_shell_would_act_upon_fails_its_step(project):
+    project.script(
+        "training_pipeline.publish(workspace, chosen).submit(workspace, 'e', {'build_uri': 'a;touch /tmp/no'})",
+        BUILD_BUILDID="shell",
+    )
+
+    assert "Step register of run " in refusal(project.wait("shell", code=1))
 
 
 def test_a_pipeline_that_is_gone_when_it_is_to_run_is_told(project):

@@ -9,6 +9,8 @@ import sys
 import tomllib
 import urllib.error
 import urllib.request
+from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from conftest import BIN, ROOT, run
@@ -33,12 +35,12 @@ def azure(python, tmp_path_factory):
         yield azure
 
 
-def call(azure, url, method="GET", **headers):
+def call(azure, url, method="GET", body=None, **headers):
     """Call a host of Azure by way of the emulator, and return the status and the body."""
     proxy = urllib.request.ProxyHandler({"https": azure.environment["HTTPS_PROXY"]})
     trust = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=azure.environment["SSL_CERT_FILE"]))
     try:
-        request = urllib.request.Request(url, method=method, headers=headers)  # noqa: S310
+        request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310
         with urllib.request.build_opener(proxy, trust).open(request, timeout=30) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
@@ -58,6 +60,24 @@ def test_a_call_without_a_good_token_is_refused(azure, headers):
     status, _ = call(azure, "https://management.azure.com/subscriptions", **headers)
 
     assert status == 401
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"client_assertion": "another"}, "AADSTS700213"), ({"grant_type": "password"}, "AADSTS7000218")],
+    ids=["another token", "another way"],
+)
+def test_only_the_federated_token_logs_in(azure, change, told):
+    assertion = Path(azure.environment["AZURE_FEDERATED_TOKEN_FILE"]).read_text("utf-8")
+    kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    asked = {"grant_type": "client_credentials", "client_assertion_type": kind, "client_assertion": assertion}
+    asked |= {"client_id": "any", "scope": "https://management.azure.com/.default"}
+    url = f"https://login.microsoftonline.com/{azure.environment['AZURE_TENANT_ID']}/oauth2/v2.0/token"
+
+    assert call(azure, url, "POST", urlencode(asked).encode())[0] == 200
+    status, answer = call(azure, url, "POST", urlencode(asked | change).encode())
+    assert status == 401
+    assert told in answer
 
 
 def test_every_route_names_what_it_follows(python):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src"
+PACKAGE = "{{ cookiecutter.package_name }}"
 
 # What src/ says of the pipeline is read from there, not repeated.
 sys.path.insert(0, str(SRC))

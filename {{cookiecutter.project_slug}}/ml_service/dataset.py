@@ -15,13 +15,12 @@ from azureml.exceptions import UserErrorException
 
 from {{ cookiecutter.package_name }}.program import UserError
 
-from . import ROOT, SRC, settings
+from . import PACKAGE, ROOT, SRC, settings
 from .program import parser, persist, program
 from .settings import Settings
 from .workspace import get_workspace
 
 log = logging.getLogger(__name__)
-PACKAGE = "{{ cookiecutter.package_name }}"
 
 
 def get_datastore(workspace: Workspace, settings: Settings) -> AbstractDatastore:

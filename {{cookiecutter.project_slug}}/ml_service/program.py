@@ -54,7 +54,9 @@ def program(debug: bool) -> Iterator[None]:
         except Exception as error:
             if debug:
                 traceback.print_exc()
-            raise error if isinstance(error, UserError) else UserError(sentence(error)) from error
+            if isinstance(error, UserError):
+                raise
+            raise UserError(sentence(error)) from error
 
 
 @contextlib.contextmanager

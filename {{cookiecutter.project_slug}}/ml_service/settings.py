@@ -67,6 +67,11 @@ class Settings(BaseSettings):
     allow_run_cancel: Switch = "true"
     model_build_id: str | None = None
 
+    @property
+    def model_of(self) -> str:
+        """The build whose model is wanted."""
+        return self.model_build_id or self.build_id
+
     @model_validator(mode="before")
     @classmethod
     def drop_unset(cls, values: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from azureml.pipeline.steps import CommandStep
 from {{ cookiecutter.package_name }}.pipeline import TRAINING, VALUES, Step, flag
 from {{ cookiecutter.package_name }}.program import UserError
 
-from . import SRC, settings
+from . import PACKAGE, SRC, settings
 from .compute import get_compute
 from .dataset import get_dataset, get_datastore
 from .environment import get_environment
@@ -25,7 +25,6 @@ from .settings import Settings
 from .workspace import get_workspace
 
 log = logging.getLogger(__name__)
-PACKAGE = "{{ cookiecutter.package_name }}"
 DATA = "data"  # the folder that no step writes
 
 

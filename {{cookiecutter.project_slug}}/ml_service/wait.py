@@ -40,7 +40,7 @@ LAST_LINES = 20
 
 def run_of_build(workspace: Workspace, settings: Settings, run_id: str | None) -> PipelineRun:
     """Return the run to wait for: the one of the build, or the one named where a build has several."""
-    build_id = settings.model_build_id or settings.build_id
+    build_id = settings.model_of
     pipeline = training_pipeline.published(workspace, settings, build_id)
     found = runs(workspace, pipeline) if pipeline else []
     if not found:
@@ -97,8 +97,7 @@ def read_artifact(client: MlflowClient, run_id: str, path: str) -> str:
 
 def read_outcome(client: MlflowClient, run: PipelineRun) -> Outcome:
     """Return what became of the candidate."""
-    last = TRAINING[-1].name
-    (step,) = run.find_step_run(last)
+    (step,) = run.find_step_run(TRAINING[-1].name)
     return Outcome.model_validate_json(read_artifact(client, step.id, FILE))
 
 
@@ -137,7 +136,7 @@ def wait(settings: Settings, run_id: str | None, every: float) -> Outcome:
 def registered(outcome: Outcome, settings: Settings) -> str:
     """Say which version it is, and whether another build registered it from the same training."""
     what = f"version {outcome.version} of {outcome.name}"
-    if outcome.build_id == (settings.model_build_id or settings.build_id):
+    if outcome.build_id == settings.model_of:
         return f"Registered {what}."
     return f"Build {outcome.build_id} had registered the same training before, as {what}."
 

@@ -18,10 +18,7 @@ def main() -> None:
     with program(chosen.debug):
         build = settings.read()
         client = mlflow_client(get_workspace(build))
-        version = registry.withdraw(client, build.model_name, chosen.version)
-        log.info("Withdrew %s.", version)
-        champion = registry.champion(client, build.model_name)
-        log.info("The champion is %s.", champion or "none: the next candidate will be promoted")
+        log.info(registry.withdraw(client, build.model_name, chosen.version))
 
 
 if __name__ == "__main__":

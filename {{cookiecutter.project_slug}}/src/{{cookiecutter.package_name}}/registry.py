@@ -72,14 +72,15 @@ def add(client: MlflowClient, name: str, run_id: str, tags: dict[str, str]) -> V
     return as_version(client.create_model_version(name, source, run_id, tags=tags))
 
 
-def withdraw(client: MlflowClient, name: str, number: int) -> Version:
-    """Take a version out of service for good: the one before is champion again."""
+def withdraw(client: MlflowClient, name: str, number: int) -> str:
+    """Take a version out of service for good, and say which one is champion now."""
     version = numbered(client, name, number)
     if since := version.tags.get(WITHDRAWN):
         raise UserError(f"This was done before: {version} is withdrawn since {since}.")
     now = datetime.now(UTC).isoformat(timespec="seconds")
     client.set_model_version_tag(version.name, str(version.number), WITHDRAWN, now)
-    return version
+    now_champion = champion(client, name) or "none: the next candidate will be promoted"
+    return f"Withdrew {version}. The champion is {now_champion}."
 
 
 def digest(folder: Path) -> str:

@@ -17,12 +17,8 @@ def main() -> None:
     add_values(parser, ("model_name",))
     arguments = parser.parse_args()
 
-    name = arguments.model_name
     with tracking.store() as client:
-        version = registry.withdraw(client, name, arguments.version)
-        champion = registry.champion(client, name)
-    log.info("Withdrew %s.", version)
-    log.info("The champion is %s.", champion or "none: the next candidate will be promoted")
+        log.info(registry.withdraw(client, arguments.model_name, arguments.version))
 
 
 if __name__ == "__main__":
