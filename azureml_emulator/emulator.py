@@ -24,6 +24,7 @@ from .workspace import Workspace
 UNKNOWN_STATUS = 405
 CLIENT_ID = "11111111-1111-1111-1111-111111111111"
 CHALLENGE = {"WWW-Authenticate": 'Bearer authorization_uri="https://login.microsoftonline.com/", error="invalid_token"'}
+AUDIENCES = {"https://management.azure.com", "https://management.core.windows.net", "https://ml.azure.com"}
 
 services.load()
 
@@ -130,6 +131,9 @@ def _check_credential(request: Request) -> None:
         raise Refusal(401, "AuthenticationFailed", message, CHALLENGE)
     if tokens.expired(claims):
         raise Refusal(401, "ExpiredAuthenticationToken", "The access token has expired.", CHALLENGE)
+    if str(claims.get("aud")).rstrip("/") not in AUDIENCES:
+        message = f"The access token is for {claims.get('aud')}; it is accepted for {', '.join(sorted(AUDIENCES))}."
+        raise Refusal(401, "InvalidAuthenticationTokenAudience", message, CHALLENGE)
 
 
 def _check_scope(own: Workspace, path: str) -> None:

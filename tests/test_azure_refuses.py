@@ -115,6 +115,7 @@ def az(folder, code):
 def token(expires):
     """Return a token such as `az` gives: of a person, signed by nobody."""
     claims = {"exp": expires, "tid": "22222222-2222-2222-2222-222222222222", "sub": "a person"}
+    claims["aud"] = "https://management.azure.com"
     parts = [
         base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({"alg": "none"}, claims)
     ]

@@ -17,6 +17,7 @@ from conftest import BIN, ROOT, run
 from local_azure import Project, prepared
 from packaging.requirements import Requirement
 
+from azureml_emulator import tokens
 from azureml_emulator.session import started
 
 pytestmark = pytest.mark.slow
@@ -55,11 +56,32 @@ def test_an_unknown_call_fails_and_is_named(azure):
     assert [unknown["path"] for unknown in azure.ask("unknown")] == ["/no/such/service"]
 
 
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer e30.eyJleHAiOiAxfQ.c2ln"}], ids=["none", "expired"])
-def test_a_call_without_a_good_token_is_refused(azure, headers):
-    status, _ = call(azure, "https://management.azure.com/subscriptions", **headers)
+ARM = "https://management.azure.com"
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, "AuthenticationFailed"),
+        ({"Authorization": f"Bearer {tokens.issue('t', 's', -1, aud=ARM)}"}, "ExpiredAuthenticationToken"),
+        ({"Authorization": f"Bearer {tokens.issue('t', 's', aud='https://storage.azure.com')}"}, "Audience"),
+    ],
+    ids=["none", "expired", "for another service"],
+)
+def test_a_call_without_a_good_token_is_refused(azure, headers, code):
+    assert call(azure, f"{ARM}/subscriptions", Authorization=f"Bearer {tokens.issue('t', 's', aud=ARM)}")[0] == 200
+
+    status, told = call(azure, f"{ARM}/subscriptions", **headers)
 
     assert status == 401
+    assert code in told
+
+
+def test_a_blob_is_not_given_to_whom_nobody_signed_for(azure):
+    status, told = call(azure, "https://any.blob.core.windows.net/container/blob")
+
+    assert status == 403
+    assert "AuthenticationFailed" in told
 
 
 @pytest.mark.parametrize(

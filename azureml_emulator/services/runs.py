@@ -176,4 +176,5 @@ def give_token(state: State, request: Request, experiment: str, run: str) -> dic
 
 def run_token(state: State, run_id: str) -> str:
     """Return the token that a job has instead of a person's."""
-    return tokens.issue(state.workspace.tenant, run_id, TOKEN_LIFETIME, appid="azureml-run", runId=run_id)
+    claims = {"aud": "https://ml.azure.com", "appid": "azureml-run", "runId": run_id}
+    return tokens.issue(state.workspace.tenant, run_id, TOKEN_LIFETIME, **claims)
