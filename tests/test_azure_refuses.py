@@ -42,7 +42,7 @@ def refusal(told):
     ("settings", "told"),
     [
         ({"BUILD_BUILDID": ""}, "BUILD_BUILDID is missing"),
-        ({"COMPUTE_MIN_NODES": "9"}, "COMPUTE_MIN_NODES is above COMPUTE_MAX_NODES"),
+        ({"COMPUTE_MIN_NODES": "9"}, "COMPUTE_MAX_NODES is below COMPUTE_MIN_NODES"),
         ({"BUILD_URI": "x --model-name other"}, "BUILD_URI may hold letters, digits"),
     ],
     ids=["missing", "contradictory", "more than a word"],
@@ -77,6 +77,26 @@ def test_a_lasting_refusal_of_azure_ends_in_one_sentence(project, status, told):
     project.azure.fault(path="/Pipelines/Create", status=status, times=None)
 
     assert told in refusal(project.run("submit", code=1, BUILD_BUILDID=f"never-{status}"))
+
+
+@pytest.mark.parametrize(("status", "told"), [(403, "no permission"), (401, "log in again")])
+@pytest.mark.parametrize("verb", ["wait", "withdraw"])
+def test_a_refusal_of_mlflow_is_told_like_any_other(project, verb, status, told):
+    project.azure.fault(path="/mlflow/", status=status, times=None)
+
+    arguments = ("--version", "99") if verb == "withdraw" else ()
+    assert told in refusal(project.run(verb, *arguments, code=1, BUILD_BUILDID="good"))
+
+
+def test_a_run_that_is_started_late_registers_new_data_once(project):
+    path = "training-data/diabetes-regression-data/sample.csv"
+    project.azure.fault(path="PipelineSubmit", status=500)
+    settings = {"DATASET_NAME": "new-data", "DATA_FILE_PATH": path}
+
+    project.submit("late", **settings)
+    project.submit("late", **settings)
+    assert "version 1." in project.run("dataset", BUILD_BUILDID="late", **settings)
+    assert "version 2." in project.run("dataset", BUILD_BUILDID="later", **settings)
 
 
 def test_waiting_survives_any_number_of_passing_errors(project):

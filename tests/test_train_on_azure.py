@@ -37,6 +37,7 @@ def builds(project):
         "forced": (worst, {"ALLOW_RUN_CANCEL": "false"}),
         "equal": (worst, {}),
         "registered-before": (worst, {"RUN_EVALUATION": "false"}),
+        "reverted": (better, {}),
     }
     done = {}
     for name, (argument, settings) in rows.items():
@@ -76,6 +77,13 @@ def test_switches_register_a_worse_model(builds):
     assert builds["forced"].model["version"] == 4
 
 
+def test_going_back_to_a_better_model_makes_it_champion_again(builds):
+    told, model = builds["reverted"]
+
+    assert " is better than version 4's " in told
+    assert model == {**builds["better"].model, "version": 5}
+
+
 def test_versions_say_how_they_came_to_be(project, builds):
     versions = project.versions()
 
@@ -85,6 +93,7 @@ def test_versions_say_how_they_came_to_be(project, builds):
         2: ("better", "evaluated", "caller"),
         3: ("not-evaluated", "not_evaluated", "none"),
         4: ("forced", "forced", "none"),
+        5: ("reverted", "evaluated", "none"),
     }
     assert versions[2]["build_uri"] == "https://example.com/better"
     for build in builds.values():
@@ -96,7 +105,7 @@ def test_versions_say_how_they_came_to_be(project, builds):
 
 
 def test_unchanged_training_is_used_again_and_loses_nothing(project, builds):
-    used_again = ("not-evaluated", "equal", "registered-before")
+    used_again = ("not-evaluated", "equal", "registered-before", "reverted")
     runs = {run["parameters"]["build_id"]: run["steps"] for run in project.azure.ask("runs")}
 
     reused = {build: [step["reused"] for step in steps] for build, steps in runs.items()}

@@ -49,7 +49,7 @@ def create(state: State, request: Request, origin: str, container: str) -> Any:
 
 @route("GET", API, ARTIFACTS + "/contentinfo/{origin}/{container}(/{path...})?")
 def get_content(state: State, request: Request, origin: str, container: str, path: str = "") -> Any:
-    """Answer ArtifactsClient.get_content_info."""
+    """Answer ArtifactsClient.get_file_uri."""
     path = path or request.query.get("path", "")
     if not state.blobs.exists(key(state, origin, container, path)):
         raise not_found(f"Artifact {origin}/{container}/{path}")

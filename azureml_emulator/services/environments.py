@@ -11,13 +11,13 @@ ENVIRONMENTS = "/environment/v1.0{ws}/environments"
 
 @route("GET", API, ENVIRONMENTS)
 def list_environments(state: State, request: Request) -> Any:
-    """Answer EnvironmentClient.list_definitions."""
+    """Answer EnvironmentClient._list_definitions."""
     return page([versions[-1] for versions in state.documents.all(KIND)])
 
 
 @route("GET", API, ENVIRONMENTS + "/{name}(/versions/{version})?")
 def get_environment(state: State, request: Request, name: str, version: str = "") -> Any:
-    """Answer EnvironmentClient.get_environment_definition."""
+    """Answer EnvironmentClient._get_environment_definition."""
     for found in reversed(state.documents.get(KIND, name) or []):
         if version in ("", found["version"]):
             return found

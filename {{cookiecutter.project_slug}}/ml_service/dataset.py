@@ -48,12 +48,16 @@ def get_dataset(workspace: Workspace, settings: Settings) -> FileDataset:
 
 
 def register_path(workspace: Workspace, settings: Settings, path: str) -> FileDataset:
-    """Register what lies at a path of the datastore as a new version."""
+    """Register what lies at a path of the datastore as a new version, once in a build."""
+    made_by = {"build_id": settings.build_id, "path": path}
+    newest = workspace.datasets.get(settings.dataset_name)
+    if newest is not None and newest.tags == made_by:
+        return newest
     datastore = get_datastore(workspace, settings)
     data = Dataset.File.from_files((datastore, path))
     if not files(data):
         raise UserError(f"Datastore {datastore.name} has nothing at {path}, which DATA_FILE_PATH names.")
-    return data.register(workspace, settings.dataset_name, create_new_version=True)
+    return data.register(workspace, settings.dataset_name, tags=made_by, create_new_version=True)
 
 
 def register_data(workspace: Workspace, settings: Settings) -> FileDataset:

@@ -60,11 +60,11 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--show", action="store_true", help="print the environment, and ask Azure for nothing")
     chosen = arguments.parse_args()
-    if chosen.show:
-        text = conda(LOCK.read_text(encoding="utf-8"))
-        print(f"# {name(text)}\n{text}", end="")
-        return
-    with program(chosen.debug):
+    with program(debug=chosen.debug or chosen.show):  # which keeps back what is printed
+        if chosen.show:
+            text = conda(LOCK.read_text(encoding="utf-8"))
+            print(f"# {name(text)}\n{text}", end="")
+            return
         build = settings.read()
         environment = persist(lambda: get_environment(get_workspace(build)))
         log.info("Environment %s, version %s.", environment.name, environment.version)

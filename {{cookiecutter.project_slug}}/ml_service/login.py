@@ -47,7 +47,10 @@ class Login(TokenAuthentication):  # type: ignore[misc]
             try:
                 held = self.held[scope] = self.credential.get_token(scope)
             except ClientAuthenticationError as error:
-                raise UserError(f"Nobody is logged in to Azure: run `az login`. Tried: {tried(error)}") from error
+                federated = os.environ.get("AZURE_FEDERATED_TOKEN_FILE")
+                remedy = "see whether AZURE_CLIENT_ID, AZURE_TENANT_ID and the token belong together"
+                remedy = remedy if federated else "run `az login`"
+                raise UserError(f"Nobody is logged in to Azure: {remedy}. Tried: {tried(error)}") from error
         return held
 
 

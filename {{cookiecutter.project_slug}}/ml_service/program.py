@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+# What MLflow's server answers by a word instead of a status.
+CODES = {"AuthenticationFailed": 401, "ExpiredAuthenticationToken": 401, "AuthorizationFailed": 403, "Forbidden": 403}
+
 REMEDIES = {
     401: "Azure does not accept the login, which may have expired: log in again.",
     403: "Azure refuses: this identity has no permission. It needs the role Contributor on the workspace.",
@@ -97,6 +100,9 @@ def status(error: BaseException | None) -> int | None:
             code = getattr(holder, "status_code", None)
             if isinstance(code, int):
                 return code
+        answer = getattr(error, "json", None)  # of MLflow's RestException
+        if isinstance(answer, dict) and (code := CODES.get(str((answer.get("error") or answer).get("code")))):
+            return code
         if found := STATUS.search(str(error)):
             return int(found[1])
         error = getattr(error, "inner_exception", None) or error.__cause__ or error.__context__

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -11,6 +11,8 @@ from pydantic import (
     NonNegativeInt,
     PositiveInt,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,7 +30,8 @@ def check_word(value: str) -> str:
     return value
 
 
-# Values of the training pipeline travel as text.
+# Values of the training pipeline travel as text. Names are as Azure ML wants them.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=255)]
 Word = Annotated[str, AfterValidator(check_word)]
 Switch = Annotated[Literal["true", "false"], BeforeValidator(lambda value: str(value).lower())]
 UNSET = re.compile(r"\$\(.*\)")
@@ -45,12 +48,12 @@ class Settings(BaseSettings):
     workspace_name: str
 
     # names and sizes in it
-    experiment_name: str
+    experiment_name: Name
     training_pipeline_name: str
     model_name: Word = MODEL_NAME
     dataset_name: str
     datastore_name: str | None = None
-    compute_name: str
+    compute_name: Annotated[Name, Field(min_length=2, max_length=24)]
     compute_size: str
     compute_priority: Literal["dedicated", "lowpriority"]
     compute_min_nodes: NonNegativeInt
@@ -65,7 +68,7 @@ class Settings(BaseSettings):
     data_file_path: str | None = None
     run_evaluation: Switch = "true"
     allow_run_cancel: Switch = "true"
-    model_build_id: str | None = None
+    model_build_id: Word | None = None
 
     @property
     def model_of(self) -> str:
@@ -78,13 +81,19 @@ class Settings(BaseSettings):
         """Leave out what Azure Pipelines hands on as ``$(NAME)``, since no variable has that name."""
         return {name: value for name, value in values.items() if not UNSET.fullmatch(str(value))}
 
-    @model_validator(mode="after")
-    def check_together(self) -> Self:
-        if self.compute_min_nodes > self.compute_max_nodes:
-            raise ValueError("COMPUTE_MIN_NODES is above COMPUTE_MAX_NODES")
-        if self.data_file_path and self.dataset_version != "latest":
-            raise ValueError("DATA_FILE_PATH makes a new version, so DATASET_VERSION cannot name one")
-        return self
+    @field_validator("compute_max_nodes")
+    @classmethod
+    def check_nodes(cls, value: int, others: ValidationInfo) -> int:
+        if others.data.get("compute_min_nodes", 0) > value:
+            raise ValueError("is below COMPUTE_MIN_NODES")
+        return value
+
+    @field_validator("data_file_path")
+    @classmethod
+    def check_data(cls, value: str | None, others: ValidationInfo) -> str | None:
+        if value and others.data.get("dataset_version", "latest") != "latest":
+            raise ValueError("makes a new version, so DATASET_VERSION cannot name one")
+        return value
 
 
 def read(file: Path = ROOT / ".env") -> Settings:

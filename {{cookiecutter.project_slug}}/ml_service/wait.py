@@ -44,7 +44,8 @@ def run_of_build(workspace: Workspace, settings: Settings, run_id: str | None) -
     pipeline = training_pipeline.published(workspace, settings, build_id)
     found = runs(workspace, pipeline) if pipeline else []
     if not found:
-        raise UserError(f"Build {build_id} has no run: `python -m ml_service.submit` starts one.")
+        remedy = "choose another build" if settings.model_build_id else "`python -m ml_service.submit` starts one"
+        raise UserError(f"Build {build_id} has no run: {remedy}.")
     chosen = [run for run in found if run.id == run_id] if run_id else successful(found) or found[:1]
     if not chosen:
         raise UserError(f"Build {build_id} has no run {run_id}; it has {', '.join(run.id for run in found)}.")
@@ -109,7 +110,10 @@ def check_in_service(client: MlflowClient, name: str, number: int) -> None:
 
 
 def warn(text: str) -> None:
-    """Warn where it is seen: in Azure Pipelines the build then succeeds with issues."""
+    """Warn where it is seen: in Azure Pipelines the build then succeeds with issues.
+
+    The commands: learn.microsoft.com/azure/devops/pipelines/scripts/logging-commands.
+    """
     if "TF_BUILD" in os.environ:
         log.info("##vso[task.logissue type=warning]%s\n##vso[task.complete result=SucceededWithIssues]", text)
     else:

@@ -1,6 +1,7 @@
 """What is registered, how often, and what is not."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,22 @@ def test_a_run_is_registered_once(workspace_with_champion: Workspace) -> None:
     workspace_with_champion.step("register")
 
     assert count() == 1
+
+
+def test_a_run_that_was_overtaken_and_is_better_again_is_registered_again(workspace_with_champion: Workspace) -> None:
+    run = workspace_with_champion.champion()
+    shutil.copytree("candidate", "kept")
+    workspace_with_champion.run("--run-evaluation", "false")
+    shutil.rmtree("candidate")
+    Path("kept").rename("candidate")
+    workspace_with_champion.step("evaluate", "--run-evaluation", "false")
+
+    workspace_with_champion.step("register", "--build-id", "another")
+
+    champion = workspace_with_champion.champion()
+    assert run is not None
+    assert champion is not None
+    assert (champion.number, champion.run_id) == (3, run.run_id)
 
 
 @pytest.mark.parametrize(

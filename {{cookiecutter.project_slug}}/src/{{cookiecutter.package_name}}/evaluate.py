@@ -41,7 +41,7 @@ def decide(
     overridden = not better and not allow_run_cancel
     return Decision(
         promote=better or overridden,
-        reason=("ALLOW_RUN_CANCEL is false, so a better champion does not count: " if overridden else "")
+        reason=("ALLOW_RUN_CANCEL is false, so the champion does not count: " if overridden else "")
         + compare(candidate, champion, evaluation),
         candidate=candidate,
         champion=champion,

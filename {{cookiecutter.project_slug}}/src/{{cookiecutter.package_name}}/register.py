@@ -46,12 +46,17 @@ def check_champion(decision: Decision, champion: Version | None) -> None:
 
 
 def register(client: MlflowClient, name: str, candidate: Candidate, decision: Decision, asked_by: Tags) -> Version:
-    """Add a version, or return the one that the candidate's run gave already."""
-    if version := registry.of_run(client, name, candidate.run_id):
-        check_registered(version)
-        log.info("This run gave %s already.", version)
-        return version
-    check_champion(decision, registry.champion(client, name))
+    """Add a version, or return the one that the candidate's run gave already: to this build, or as the champion.
+
+    Any other version of that run was overtaken since. The candidate was found better again, so it is added again.
+    """
+    champion, earlier = registry.champion(client, name), registry.of_run(client, name, candidate.run_id)
+    if earlier:
+        check_registered(earlier)
+        if earlier == champion or earlier.tags.get("build_id") == asked_by["build_id"]:
+            log.info("This run gave %s already.", earlier)
+            return earlier
+    check_champion(decision, champion)
     tags = {**parameters.read().registration.tags, **lineage(candidate, decision), **asked_by}
     version = registry.add(client, name, candidate.run_id, tags)
     log.info("Registered %s.", version)

@@ -34,7 +34,11 @@ class Version(NamedTuple):
 
 def versions(client: MlflowClient, name: str) -> list[Version]:
     """Return all versions, the highest number first."""
-    found = client.search_model_versions(f"name='{name}'")
+    found: list[ModelVersion] = []
+    token = None
+    while token != "":
+        page = client.search_model_versions(f"name='{name}'", page_token=token)
+        found, token = [*found, *page], page.token or ""
     return sorted((as_version(version) for version in found), key=lambda version: version.number, reverse=True)
 
 
@@ -48,7 +52,7 @@ def champion(client: MlflowClient, name: str) -> Version | None:
 
 
 def of_run(client: MlflowClient, name: str, run_id: str) -> Version | None:
-    """Return the version that came out of a run."""
+    """Return the version that came out of a run, the newest if there are several."""
     return next((version for version in versions(client, name) if version.run_id == run_id), None)
 
 
