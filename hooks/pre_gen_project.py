@@ -13,7 +13,11 @@ LONGEST = {
     "model_name": 60,
     "resource_group": 90,
     "workspace_name": 33,
+    "variable_group": 100,
+    "azure_connection": 100,
 }
+
+OF_AZURE_DEVOPS = r"[A-Za-z0-9_.-]+( [A-Za-z0-9_.-]+)*"
 
 # answer -> what it must look like, and how to say so
 PATTERNS = {
@@ -28,6 +32,11 @@ PATTERNS = {
     "workspace_name": (
         r"[A-Za-z0-9][A-Za-z0-9_-]{2,}",
         "at least 3 letters, digits, hyphens and underscores, a letter or digit first",
+    ),
+    "variable_group": (OF_AZURE_DEVOPS, "letters, digits, blanks, dots, hyphens and underscores, no blank at its ends"),
+    "azure_connection": (
+        OF_AZURE_DEVOPS,
+        "letters, digits, blanks, dots, hyphens and underscores, no blank at its ends",
     ),
 }
 

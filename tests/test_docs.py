@@ -53,7 +53,7 @@ def check_paths(document, *roots):
     text = document.read_text(encoding="utf-8")
     for path in re.findall(r"`((?:\.?[\w{}-]+/)+[\w.{}-]*|[\w-]+\.(?:py|yml|md|toml|txt|json))`", text):
         places = [place for root in roots for place in (root / path, *root.glob(f"src/*/{path}"), root / "src" / path)]
-        places += [root / "tests" / path for root in roots]
+        places += [root / folder / path for root in roots for folder in ("tests", ".pipelines")]
         known = any(place.exists() for place in [*places, document.parent / path])
         assert known or path.startswith(MADE_BY_COMMANDS + MADE_ON_AZURE), f"{document.name} names {path}"
 

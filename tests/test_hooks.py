@@ -14,6 +14,8 @@ GOOD = {
     "organisation": "Contoso",
     "resource_group": "mlops-RG_(test).1",
     "workspace_name": "mlops-AML_WS",
+    "variable_group": "mlops vg-1.test",
+    "azure_connection": "azure_connection",
 }
 
 
@@ -50,6 +52,10 @@ def test_good_answers_have_no_problems():
         pytest.param({"workspace_name": "ws"}, "at least 3", id="workspace_too_short"),
         pytest.param({"workspace_name": "_workspace"}, "a letter or digit first", id="workspace_with_underscore_first"),
         pytest.param({"workspace_name": "a" * 34}, "at most 33", id="workspace_too_long"),
+        pytest.param({"variable_group": "it's"}, "letters, digits, blanks", id="group_with_quote"),
+        pytest.param({"variable_group": " vg"}, "no blank at its ends", id="group_with_blank_first"),
+        pytest.param({"azure_connection": 'a"b'}, "letters, digits, blanks", id="connection_with_quote"),
+        pytest.param({"azure_connection": "a$(b)"}, "letters, digits, blanks", id="connection_with_macro"),
         pytest.param({"project_name": " "}, "empty", id="blank_name"),
         pytest.param({"project_name": "a" * 61}, "at most 60", id="name_too_long"),
         pytest.param({"project_name": "a\nb"}, "line break", id="name_with_line_break"),

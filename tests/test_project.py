@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import sys
@@ -12,6 +13,9 @@ import nbformat
 import pytest
 import yaml
 from conftest import BIN, ROOT, run
+from local_pipelines import agent, repository
+
+from pipelines_runner.job import report
 
 MOST_FILES, MOST_LINES = 90, 4500
 NAMES = ("project_name", "project_slug", "package_name", "model_name", "organisation")
@@ -42,7 +46,7 @@ def test_stays_within_the_size_that_a_person_can_read(defaults):
 
 def test_leaves_nothing_unrendered(project):
     for path in project.files():
-        unrendered = re.search(r"\{\{|\{%|\{#|cookiecutter\.(?!json)", path.read_text(encoding="utf-8"))
+        unrendered = re.search(r"(?<!\$)\{\{|\{%|\{#|cookiecutter\.(?!json)", path.read_text(encoding="utf-8"))
 
         assert not unrendered, f"{path}: {unrendered}"
         assert "{" not in str(path.relative_to(project.path))
@@ -127,16 +131,17 @@ def once_per_python(ended, project, action):
 
 
 @pytest.mark.slow
-def test_types_are_right(project, environment, tmp_path_factory):
-    cache = tmp_path_factory.getbasetemp() / "mypy"
-    run(environment(project), "-m", "mypy", "--cache-dir", cache, cwd=project.path)
+def test_a_pull_request_finds_style_types_and_tests_in_order(project, environment, ended, tmp_path, tmp_path_factory):
+    def pull_request():
+        python = environment(project)
+        root = repository(project, tmp_path / "repository", python)
+        cache = str(tmp_path_factory.getbasetemp() / "mypy")
+        path = f"{python.parent}:{os.environ['PATH']}"
+        build = agent(project, root, tmp_path / "agent", MYPY_CACHE_DIR=cache, PATH=path).run(".pipelines/pr.yml")
+        assert build.result == "Succeeded", report(build.steps())
+        assert re.search(r"^\d{3,} tests, 0 failed$", report(build.steps()), re.MULTILINE)
 
-
-@pytest.mark.slow
-def test_passes_its_own_tests(project, environment, ended):
-    python = environment(project)
-    command = (python, "-m", "pytest", "-q", "-p", "no:cacheprovider")
-    once_per_python(ended, project, lambda: run(*command, cwd=project.path, PYTHONDONTWRITEBYTECODE="1"))
+    once_per_python(ended, project, pull_request)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ The steps are those of pipeline.py in src/, each a command that runs where a loc
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 
 from azureml.core import Environment, RunConfiguration, Workspace
 from azureml.data import FileDataset, OutputFileDatasetConfig
@@ -14,7 +15,7 @@ from azureml.pipeline.core import Pipeline, PipelineParameter, PublishedPipeline
 from azureml.pipeline.steps import CommandStep
 
 from {{ cookiecutter.package_name }}.pipeline import TRAINING, VALUES, Step, flag
-from {{ cookiecutter.package_name }}.program import UserError
+from {{ cookiecutter.package_name }}.program import UserError, write_text
 
 from . import PACKAGE, SRC, settings
 from .compute import get_compute
@@ -111,10 +112,14 @@ def publish(workspace: Workspace, settings: Settings) -> PublishedPipeline:
 
 
 def main() -> None:
-    arguments = parser(__doc__).parse_args()
-    with program(arguments.debug):
-        chosen = settings.read()
-        persist(lambda: publish(get_workspace(chosen), chosen))
+    arguments = parser(__doc__)
+    arguments.add_argument("--output", type=Path, help="file to write its id to")
+    chosen = arguments.parse_args()
+    with program(chosen.debug):
+        build = settings.read()
+        pipeline = persist(lambda: publish(get_workspace(build), build))
+        if chosen.output:
+            write_text(chosen.output, pipeline.id)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,199 @@
+"""Run an expanded pipeline: stages and jobs in order, each job in a fresh copy of the repository, step by step."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from .errors import PipelineError
+from .expressions import evaluate, text, true
+from .job import Job, Step
+from .templates import Expansion, Known, Names
+
+SUCCEEDED, WITH_ISSUES, FAILED, SKIPPED = "Succeeded", "SucceededWithIssues", "Failed", "Skipped"
+GOOD = (SUCCEEDED, WITH_ISSUES)
+OF_A_JOB = {
+    "job", "displayName", "dependsOn", "condition", "timeoutInMinutes", "variables", "pool", "container", "steps"
+}  # fmt: skip
+OF_A_STAGE = {"stage", "displayName", "dependsOn", "condition", "variables", "jobs"}
+RUNTIME = re.compile(r"\$\[(.*)\]", re.DOTALL)
+Tasks = Mapping[str, Callable[[Step], None]]
+
+
+@dataclass
+class Ran:
+    """How a stage or a job ended, its steps and what they set."""
+
+    result: str
+    jobs: dict[str, "Ran"] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    outputs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Build:
+    """How a build ended. ``result`` is what Azure DevOps shows, ``artifacts`` the folder of what was published."""
+
+    stages: dict[str, Ran]
+    artifacts: Path
+    number: str
+
+    @property
+    def result(self) -> str:
+        return worst([stage.result for stage in self.stages.values()])
+
+    def job(self, name: str) -> Ran:
+        """Return a job by ``stage.job``."""
+        stage, _, job = name.rpartition(".")
+        return self.stages[stage].jobs[job]
+
+    def steps(self) -> list[Step]:
+        return [step for stage in self.stages.values() for job in stage.jobs.values() for step in job.steps]
+
+
+def worst(results: list[str]) -> str:
+    return next((bad for bad in (FAILED, WITH_ISSUES) if bad in results), SUCCEEDED if results else SKIPPED)
+
+
+@dataclass
+class Agent:
+    """Where builds run: the repository, what the organisation knows, and what stands in for tasks."""
+
+    root: Path
+    folder: Path
+    tasks: Tasks
+    groups: dict[str, Names]
+    connections: frozenset[str]
+    environment: dict[str, str]
+    predefined: dict[str, str]
+
+    def run(self, file: str, *, number: str = "", **given: Any) -> Build:
+        """Run a root pipeline with these values of its parameters; a build with the number of another is its re-run."""
+        attempts = len(list(self.folder.glob("build-*"))) + 1
+        folder = self.folder / f"build-{attempts}"
+        folder.mkdir(parents=True)
+        predefined = {**self.predefined, "Build.BuildId": number or str(attempts)}
+        pipeline = Expansion(self.root).pipeline(file, given, predefined, self.groups)
+        variables = {**predefined, **pipeline["variables"]}
+        build = Build({}, folder / "artifacts", predefined["Build.BuildId"])
+        written = pipeline["stages"]
+        by_default = {stage["stage"]: [earlier["stage"]] for earlier, stage in pairwise(written)}
+        for stage, earlier in in_order(written, "stage", by_default, build.stages):
+            check_keys(stage, OF_A_STAGE)
+            build.stages[stage["stage"]] = self.stage(stage, earlier, variables, folder, build.artifacts)
+        return build
+
+    def stage(
+        self, stage: Names, earlier: dict[str, Ran], variables: dict[str, str], folder: Path, artifacts: Path
+    ) -> Ran:
+        variables = {**variables, **strings(stage.get("variables"))}
+        names = {"variables": Known(variables), "dependencies": Known(named_results(earlier))}
+        if not true(evaluate(stage.get("condition", "succeeded()"), names, status_of(earlier))):
+            return Ran(SKIPPED)
+        ran: dict[str, Ran] = {}
+        from_stages = Known({name: Known(named_results(one.jobs)) for name, one in earlier.items()})
+        for job, needed in in_order(stage["jobs"], "job", {}, ran):
+            check_keys(job, OF_A_JOB)
+            known = {"variables": Known(variables), "dependencies": Known(named_results(needed))}
+            known["stageDependencies"] = from_stages
+            if true(evaluate(job.get("condition", "succeeded()"), known, status_of(needed))):
+                own = {name: runtime(value, known) for name, value in strings(job.get("variables")).items()}
+                ran[job["job"]] = self.job(
+                    job, {**variables, **own}, folder / f"{stage['stage']}-{job['job']}", artifacts
+                )
+            else:
+                ran[job["job"]] = Ran(SKIPPED)
+        return Ran(worst([job.result for job in ran.values() if job.result != SKIPPED]), ran)
+
+    def job(self, job: Names, variables: dict[str, str], folder: Path, artifacts: Path) -> Ran:
+        running = Job(
+            folder,
+            variables=variables,
+            environment=self.environment,
+            connections=self.connections,
+            artifacts=artifacts,
+            on_server=job.get("pool") == "server",
+        )
+        if not running.on_server:
+            shutil.copytree(self.root, running.sources, symlinks=True)
+            running.results.mkdir()
+        for step in job["steps"]:
+            self.step(Step(step, running))
+        result = FAILED if running.failed else WITH_ISSUES if running.issues else SUCCEEDED
+        return Ran(result, {}, running.steps, running.outputs)
+
+    def step(self, step: Step) -> None:
+        names = {"variables": {**step.job.variables, **step.job.outputs}}
+        failed = step.job.failed
+        status = {
+            "succeeded": lambda: not failed,
+            "succeededOrFailed": lambda: True,
+            "failed": lambda: failed,
+            "always": lambda: True,
+            "canceled": lambda: False,
+        }
+        step.job.steps.append(step)
+        if not true(evaluate(step.written.get("condition", "succeeded()"), names, status)):
+            step.result = SKIPPED
+            return
+        task = next((name for name in ("task", "script", "bash", "publish", "checkout") if name in step.written), "")
+        kind = step.written[task] if task == "task" else task
+        if kind not in self.tasks:
+            raise PipelineError(f"Nothing here stands in for {kind or list(step.written)}.")
+        self.tasks[kind](step)
+        step.finish()
+
+
+def status_of(earlier: dict[str, Ran]) -> dict[str, Callable[..., bool]]:
+    """Return the status functions of a stage or a job that depends on these."""
+    results = [ran.result for ran in earlier.values()]
+    return {
+        "succeeded": lambda: all(result in GOOD for result in results),
+        "succeededOrFailed": lambda: all(result in (*GOOD, FAILED) for result in results),
+        "failed": lambda: FAILED in results,
+        "always": lambda: True,
+        "canceled": lambda: False,
+    }
+
+
+def named_results(earlier: dict[str, Ran]) -> Names:
+    return {name: {"result": ran.result, "outputs": ran.outputs} for name, ran in earlier.items()}
+
+
+def in_order(
+    written: list[Names], kind: str, by_default: dict[str, list[str]], ran: dict[str, Ran]
+) -> Iterator[tuple[Names, dict[str, Ran]]]:
+    """Yield each with what it depends on, once that has run; of several that could, the last, since none may mind."""
+    left = {one[kind]: one for one in written}
+    if len(left) < len(written):
+        raise PipelineError(f"Two have the same name: {', '.join(one[kind] for one in written)}.")
+    needs = {name: as_list(one.get("dependsOn", by_default.get(name))) for name, one in left.items()}
+    if absent := {need for names in needs.values() for need in names} - set(left):
+        raise PipelineError(f"Something depends on {', '.join(sorted(absent))}, which is not there.")
+    while left:
+        ready = [name for name in left if all(need in ran for need in needs[name])]
+        if not ready:
+            raise PipelineError(f"These wait for one another: {', '.join(left)}.")
+        yield left.pop(ready[-1]), {need: ran[need] for need in needs[ready[-1]]}
+
+
+def runtime(value: str, names: Names) -> str:
+    """Return the value of a variable, ``$[ ]`` evaluated."""
+    expression = RUNTIME.fullmatch(value.strip())
+    return text(evaluate(expression[1], names)) if expression else value
+
+
+def strings(written: Any) -> dict[str, str]:
+    return {name: text(value) for name, value in (written or {}).items()}
+
+
+def as_list(written: Any) -> list[str]:
+    return [written] if isinstance(written, str) and written else list(written or [])
+
+
+def check_keys(written: Names, known: set[str]) -> None:
+    if unknown := set(written) - known:
+        raise PipelineError(f"{written.get('stage') or written.get('job')} has unknown {', '.join(sorted(unknown))}.")

@@ -1,0 +1,105 @@
+"""Azure Pipelines on this machine: an agent for a baked project, and what stands in for Azure's own programs."""
+
+import base64
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import yaml
+
+from pipelines_runner.runner import Agent
+from pipelines_runner.tasks import TASKS
+from pipelines_runner.templates import Expansion
+
+ROOTS = (".pipelines/pr.yml", ".pipelines/ci.yml")
+PREDEFINED = {
+    "Build.Reason": "Manual",
+    "Build.SourceBranch": "refs/heads/main",
+    "System.CollectionUri": "https://dev.azure.com/contoso/",
+    "System.TeamProjectId": "6ce954b1-ce1f-45d1-b94d-e6bf2464ba2c",
+}
+# What the schema of Microsoft's language service does not describe.
+INVOKE = "ms-air-aiagility.vss-services-azureml.azureml-restApi-task.MLPublishedPipelineRestAPITask@0"
+
+NOT_DESCRIBED = {
+    INVOKE: "a task of an extension",
+    "PublishCodeCoverageResults@2": "the schema has its name, but the inputs of version 1",
+}
+
+
+def groups(answers):
+    """Return the variable group that the guide describes, filled in."""
+    return {
+        answers["variable_group"]: {
+            "AZURE_CONNECTION": answers["azure_connection"],
+            "RESOURCE_GROUP": answers["resource_group"],
+            "WORKSPACE_NAME": answers["workspace_name"],
+            "WORKSPACE_CONNECTION": "workspace-connection",
+        }
+    }
+
+
+def agent(baked, root, folder, tasks=TASKS, **environment):
+    """Return an agent for the repository in ``root``, which was baked from the answers of ``baked``."""
+    connections = frozenset({baked.answers["azure_connection"], "workspace-connection"})
+    inherited = {"HOME": str(folder), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", **environment}
+    return Agent(root, folder, tasks, groups(baked.answers), connections, inherited, PREDEFINED)
+
+
+def repository(baked, folder, python=None, without=()):
+    """Copy a project as it would lie in a repository, with its environment made where there is one."""
+    shutil.copytree(baked.path, folder, ignore=shutil.ignore_patterns(".*_cache", "__pycache__", *without))
+    if python:
+        (folder / ".venv").symlink_to(python.parents[1])
+        (folder / ".venv" / "ready").touch()
+    return folder
+
+
+def edit(folder, file, old, new):
+    """Change a file. What is to be changed must be there."""
+    path = folder / file
+    content = path.read_text(encoding="utf-8")
+    assert old in content, f"{file} has no {old!r}"
+    path.write_text(content.replace(old, new), encoding="utf-8")
+
+
+def expanded(baked, root, pipeline, folder, **parameters):
+    """Write a pipeline as the service would see it, with all templates in their places, and return the file."""
+    made = Expansion(root).pipeline(pipeline, parameters, {**PREDEFINED, "Build.BuildId": "1"}, groups(baked.answers))
+    for job in [job for stage in made["stages"] for job in stage["jobs"]]:
+        job["steps"] = [step for step in job["steps"] if step.get("task") not in NOT_DESCRIBED]
+    if made["stages"][0]["stage"] == "":
+        made["jobs"] = made.pop("stages")[0]["jobs"]
+    name = "-".join([Path(pipeline).stem, *(f"{name}={value}".strip() for name, value in parameters.items())])
+    file = folder / f"{name}.yml"
+    file.write_text(yaml.safe_dump(plain(made), sort_keys=False), encoding="utf-8")
+    return file
+
+
+def plain(node):
+    """Return a node as PyYAML writes it: whole numbers and booleans as such, which the language service asks for."""
+    if isinstance(node, dict):
+        return {key: plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [plain(item) for item in node]
+    if isinstance(node, float):
+        return int(node)
+    return {"true": True, "false": False}.get(node, node) if isinstance(node, str) else node
+
+
+def azure_cli(folder, subscription):
+    """Put a stand-in for `az` into a folder: somebody is logged in, and each call is recorded."""
+    claims = {"exp": time.time() + 3600, "aud": "https://management.azure.com", "sub": "connection", "tid": "t"}
+    part = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    answer = json.dumps({"accessToken": f"e30.{part}.c2ln", "expires_on": int(claims["exp"]), "tokenType": "Bearer"})
+    folder.mkdir()
+    (folder / "az").write_text(
+        f'#!/bin/sh\necho "$*" >> {folder}/calls\n'
+        f"case \"$*\" in\n  'account show --query id --output tsv') echo {subscription} ;;\n"
+        f"  'account get-access-token'*) echo '{answer}' ;;\n  *) echo \"az $*: not expected\" >&2; exit 2 ;;\nesac\n",
+        encoding="utf-8",
+    )
+    (folder / "az").chmod(0o755)
+    return folder

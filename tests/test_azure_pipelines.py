@@ -1,0 +1,436 @@
+"""Azure Pipelines of a project: compiled, run on this machine, and told apart from what is nearly right."""
+
+import itertools
+import json
+import os
+import re
+import shutil
+import ssl
+import time
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+import check_jsonschema
+import pytest
+import yaml
+from conftest import ROOT, bake, run
+from filelock import FileLock
+from local_azure import PATIENCE
+from local_pipelines import INVOKE, ROOTS, agent, azure_cli, edit, expanded, repository
+
+from azureml_emulator import tokens
+from azureml_emulator.session import Session, started
+from pipelines_runner.errors import PipelineError
+from pipelines_runner.job import report
+from pipelines_runner.runner import Agent
+from pipelines_runner.tasks import TASKS
+from pipelines_runner.templates import load
+
+SCHEMA = Path(check_jsonschema.__file__).parent / "builtin_schemas" / "vendor" / "azure-pipelines.json"
+ON_SERVER = (".pipelines/variables.yml", "value: agent", "value: server")
+
+
+# -- what Microsoft's language service says ---
+
+
+@pytest.fixture(scope="session")
+def language_service(shared_folder):
+    """Return a function that asks Microsoft's language service about files, and gives what it says."""
+    folder = shared_folder / "language_service"
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            shutil.copytree(ROOT / "tests" / "language_service", folder.with_suffix(".new"))
+            run("npm", "ci", "--no-audit", "--no-fund", "--silent", cwd=folder.with_suffix(".new"))
+            folder.with_suffix(".new").rename(folder)
+
+    def said(*files, code=0):
+        return run("node", folder / "lint.cjs", SCHEMA, *files, code=code)
+
+    return said
+
+
+@pytest.mark.slow
+@pytest.mark.tool("npm")
+@pytest.mark.parametrize("wait_on", ["agent", "server"])
+def test_microsoft_s_language_service_has_nothing_to_say(language_service, project, tmp_path, wait_on):
+    root = repository(project, tmp_path / "repository")
+    edit(root, ".pipelines/variables.yml", "value: agent", f"value: {wait_on}")
+
+    language_service(*(root / pipeline for pipeline in ROOTS))
+    language_service(*(expanded(project, root, pipeline, tmp_path) for pipeline in ROOTS))
+
+
+# -- which stages, jobs and steps run ---
+
+WAIT = "Wait for the training run"
+
+
+def rehearsal(baked, root, folder, registers=True):
+    """Return an agent on which nothing but the agent's own commands is run, and `wait` leaves what it would leave."""
+
+    def azure(step):
+        step.inputs("azureSubscription", "scriptType", "scriptLocation", "inlineScript", *LOGIN)
+        if step.name == WAIT and registers:
+            (step.job.sources / "model.json").touch()
+        if "pipeline-id.txt" in step.written["inputs"]["inlineScript"]:
+            (step.job.sources / "pipeline-id.txt").write_text("an-id", encoding="utf-8")
+
+    def script(step):
+        if "##vso" in step.written["script"]:
+            step.shell(step.written["script"].replace("make setup", ": make setup"))
+
+    def nothing(step):
+        step.told = json.dumps({name: step.job.fill(value) for name, value in step.written["inputs"].items()})
+
+    published = ("PublishTestResults@2", "PublishCodeCoverageResults@2", "UsePythonVersion@0", INVOKE)
+    tasks = {**TASKS, "AzureCLI@2": azure, "script": script, **dict.fromkeys(published, nothing)}
+    return agent(baked, root, folder, tasks)
+
+
+LOGIN = ("keepAzSessionActive", "visibleAzLogin")
+TRAINS, PUBLISHES, HANDS_ON = (
+    {"Model_CI.quality", "Model_CI.publish", "Train.train"},
+    {"Model_CI.quality", "Model_CI.publish"},
+    {"Train.train"},
+)
+ON_AGENT = {
+    # autoTriggerTraining, modelBuildId: the jobs that run
+    (True, " "): TRAINS,
+    (False, " "): PUBLISHES,
+    (True, "7"): HANDS_ON,
+    (False, "7"): HANDS_ON,
+}
+WITHOUT_AN_AGENT = {
+    (True, " "): TRAINS | {"Train.report"},
+    (False, " "): PUBLISHES,
+    (True, "7"): {"Train.report"},
+    (False, "7"): {"Train.report"},
+}
+
+
+@pytest.mark.parametrize("registers", [True, False], ids=["registered", "refused"])
+@pytest.mark.parametrize("switches", list(itertools.product([True, False], repeat=2)), ids=str)
+@pytest.mark.parametrize("wait_on", ["agent", "server"])
+def test_each_combination_of_parameters_runs_the_jobs_it_should(defaults, tmp_path, registers, switches, wait_on):
+    root = repository(defaults, tmp_path / "repository", without=("tests", "docs", "src", "ml_service"))
+    edit(root, ".pipelines/variables.yml", "value: agent", f"value: {wait_on}")
+    local = rehearsal(defaults, root, tmp_path / "agent", registers)
+    evaluates, cancels = switches
+
+    for (trains, model_build_id), expected in (ON_AGENT if wait_on == "agent" else WITHOUT_AN_AGENT).items():
+        build = local.run(
+            ".pipelines/ci.yml",
+            autoTriggerTraining=trains,
+            modelBuildId=model_build_id,
+            runEvaluation=evaluates,
+            allowRunCancel=cancels,
+        )
+
+        jobs = {f"{name}.{job}": one for name, stage in build.stages.items() for job, one in stage.jobs.items()}
+        assert {name for name, job in jobs.items() if job.result != "Skipped"} == expected
+        assert build.result == "Succeeded"
+        assert (build.artifacts / "model" / "model.json").exists() == (registers and "Train" in str(expected))
+        told = [step.job.exported() for step in build.steps() if "ml_service" in str(step.written)]
+        assert {(one["RUN_EVALUATION"], one["ALLOW_RUN_CANCEL"]) for one in told} == {(str(evaluates), str(cancels))}
+        assert {one["MODEL_BUILD_ID"] for one in told} == {model_build_id.strip()}
+
+
+@pytest.mark.parametrize(
+    ("fails", "then"),
+    [
+        ("Run the unit tests", {"quality": "Failed", "publish": "Skipped"}),
+        ("Publish the pipeline", {"quality": "Succeeded", "publish": "Failed"}),
+    ],
+)
+def test_nothing_is_trained_after_a_failure(defaults, tmp_path, fails, then):
+    root = repository(defaults, tmp_path / "repository", without=("tests", "docs", "src", "ml_service"))
+    local = rehearsal(defaults, root, tmp_path / "agent")
+    tasks = dict(local.tasks)
+
+    def failing(kind):
+        return lambda step: step.fail("to order") if step.name == fails else tasks[kind](step)
+
+    local.tasks = {kind: failing(kind) for kind in tasks}
+    build = local.run(".pipelines/ci.yml")
+
+    assert build.result == "Failed"
+    assert {name: job.result for name, job in build.stages["Model_CI"].jobs.items()} == then
+    assert build.stages["Train"].result == "Skipped"
+
+
+def test_a_training_of_days_is_started_without_an_agent(defaults, tmp_path):
+    root = repository(defaults, tmp_path / "repository", without=("tests", "docs", "src", "ml_service"))
+    edit(root, *ON_SERVER)
+
+    build = rehearsal(defaults, root, tmp_path / "agent").run(".pipelines/ci.yml", dataFilePath="new/data.csv")
+
+    (invoked,) = build.job("Train.train").steps
+    given = json.loads(invoked.told)
+    assert (given["azureSubscription"], given["PipelineId"]) == ("workspace-connection", "an-id")
+    assert json.loads(f"{{{given['PipelineParameters']}}}")["tags"]["build_id"] == "1"
+    assert [step.name for step in build.job("Model_CI.publish").steps][4:6] == [
+        "Register the data",
+        "Publish the pipeline",
+    ]
+
+
+# -- names: what is defined, what is not, what differs between two projects ---
+
+
+def names_in(folder, pattern):
+    """Return what the groups of a pattern find in the pipelines' files."""
+    texts = [file.read_text("utf-8") for file in folder.rglob("*.yml")]
+    return {
+        name for text in texts for found in re.finditer(pattern, text, re.MULTILINE) for name in found.groups() if name
+    }
+
+
+def test_variables_and_their_group_are_disjoint_and_complete(project):
+    pipelines = project.path / ".pipelines"
+    defined = names_in(pipelines, r"^- name: ([A-Z_]+)\b|^ +([A-Z_]+): \$\[|task.setvariable variable=([A-Z_]+)")
+    used = names_in(pipelines, r"\$\(([A-Z_]+)\)|variables(?:\['|\.)([A-Z_]+)")
+    settings = set(re.findall(r"^([A-Z_]+)=", (project.path / ".env.example").read_text("utf-8"), re.MULTILINE))
+    elsewhere = {"BUILD_BUILDID", "SUBSCRIPTION_ID", "CALLER_RUN_ID"}  # of the agent, the connection, another system
+    guide = (project.path / "docs" / "azure-pipelines.md").read_text("utf-8")
+    section = guide.partition("## The variable group")[2].partition("\n## ")[0]
+
+    table = set(re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE))
+    assert table == (used | settings) - defined - elsewhere
+    assert not table & defined
+
+
+def test_variables_repeat_what_is_set_on_a_person_s_machine(project):
+    variables = load(project.path / ".pipelines" / "variables.yml")["variables"]
+    named = {item["name"]: item["value"] for item in variables if "name" in item}
+    example = dict(re.findall(r"^([A-Z_]+)=(.*)$", (project.path / ".env.example").read_text("utf-8"), re.MULTILINE))
+
+    shared = named.keys() & example.keys() - {"BUILD_URI"}
+    assert len(shared) >= 10
+    assert {name: named[name] for name in shared} == {name: example[name] for name in shared}
+
+
+def test_two_projects_of_one_organisation_do_not_meet(cookies_session):
+    one, two = (bake(cookies_session, {"example": example}) for example in ("diabetes", "safe_driver"))
+    own = {"EXPERIMENT_NAME", "TRAINING_PIPELINE_NAME", "MODEL_NAME", "DATASET_NAME"}
+
+    texts = [(project.path / ".pipelines" / "variables.yml").read_text("utf-8") for project in (one, two)]
+    pairs = [dict(re.findall(r"^- name: (\w+)\n  value: (.*)$", text, re.MULTILINE)) for text in texts]
+    assert not {name for name in own if pairs[0][name] == pairs[1][name]}
+    assert one.answers["variable_group"] != two.answers["variable_group"]
+    guides = [(project.path / "docs" / "azure-pipelines.md").read_text("utf-8") for project in (one, two)]
+    names = [set(re.findall(r"pipelines create --name (\S+)", guide)) for guide in guides]
+    assert len(names[0]) == len(ROOTS)
+    assert not names[0] & names[1]
+
+
+def test_only_folders_of_a_role_start_a_build(project):
+    ci, pr = (yaml.safe_load((project.path / ".pipelines" / name).read_text("utf-8")) for name in ("ci.yml", "pr.yml"))
+    starts, excluded = set(ci["trigger"]["paths"]["include"]), set(pr["pr"]["paths"]["exclude"])
+
+    assert [path for path in starts | excluded if not (project.path / path).exists()] == []
+    assert excluded == {"docs", "README.md"}
+    assert not starts & {"docs", "README.md", "experimentation"}
+    assert {"src", "ml_service", "requirements", "tests"} <= starts
+
+
+# -- what is nearly right is found ---
+
+FAULTS = {
+    "renamed template": (".pipelines/ci.yml", "templates/quality.yml", "templates/qualities.yml"),
+    "wrong input": (".pipelines/templates/quality.yml", "testResultsFormat:", "testResultFormat:"),
+    "wrong version of a task": (".pipelines/templates/job.yml", "Cache@2", "Cache@9"),
+    "undefined variable": (".pipelines/templates/azure.yml", "$(AZURE_CONNECTION)", "$(AZURE_CONECTION)"),
+    "undefined variable in a condition": (
+        ".pipelines/ci.yml",
+        "eq(variables['MODEL_BUILD_ID']",
+        "eq(variables['MODEL_ID']",
+    ),
+    "missing dependsOn": (".pipelines/templates/publish.yml", "    dependsOn:\n    - quality\n", ""),
+    "missing dependsOn of the report": (
+        ".pipelines/templates/train-on-server.yml",
+        "    dependsOn:\n    - train\n",
+        "",
+    ),
+    "wrong path": (".pipelines/templates/job.yml", "| requirements/dev.txt", "| requirements/develop.txt"),
+    "wrong file of an artifact": (".pipelines/templates/report.yml", "publish: model.json", "publish: models.json"),
+    "unknown parameter": (".pipelines/templates/report.yml", "    run: ", "    runs: "),
+    "parameter of another type": (
+        ".pipelines/templates/train-on-agent.yml",
+        "timeoutInMinutes: 0",
+        "timeoutInMinutes: never",
+    ),
+    "wrong name of an output": (
+        ".pipelines/templates/train-on-server.yml",
+        "outputs['pipeline.",
+        "outputs['pipelines.",
+    ),
+    "unknown key": (
+        ".pipelines/templates/quality.yml",
+        "displayName: Check the types\n      condition",
+        "displayName: Check the types\n      conditions",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.tool("npm")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_found(language_service, defaults, tmp_path, fault):
+    root = repository(defaults, tmp_path / "repository", without=("tests", "docs", "src", "ml_service"))
+    if "server" in FAULTS[fault][0]:
+        edit(root, *ON_SERVER)
+
+    def holds():
+        files = [expanded(defaults, root, pipeline, tmp_path) for pipeline in ROOTS]
+        language_service(*files)
+        build = rehearsal(defaults, root, tmp_path / "agent").run(".pipelines/ci.yml")
+        assert build.result == "Succeeded"
+        ran = [(stage, name) for stage, one in build.stages.items() for name in one.jobs]
+        assert ran in ([*BEFORE, ("Train", "train")], [*BEFORE, ("Train", "train"), ("Train", "report")])
+        assert all(json.loads(step.told)["PipelineId"] for step in build.steps() if step.written.get("task") == INVOKE)
+
+    holds()
+    edit(root, *FAULTS[fault])
+    with pytest.raises((AssertionError, PipelineError)):
+        holds()
+
+
+BEFORE = [("Model_CI", "quality"), ("Model_CI", "publish")]
+
+
+# -- run for real, with the local Azure ML in the place of Azure ---
+
+
+class Organisation(NamedTuple):
+    """A repository, the agent that builds it, and the local Azure ML that its jobs find."""
+
+    root: Path
+    agent: Agent
+    azure: Session
+
+    def build(self, **parameters):
+        return self.agent.run(".pipelines/ci.yml", **parameters)
+
+
+def told(build):
+    return report(build.steps())
+
+
+def model(build):
+    """Return what the artifact of a build says, or None if it has none."""
+    path = build.artifacts / "model" / "model.json"
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
+
+
+@pytest.fixture(scope="module")
+def organisation(cookies_session, environment, tmp_path_factory):
+    """Return one in which build 1 registered version 1, and build 2 a worse model not. Quality is tested elsewhere."""
+    baked, folder = bake(cookies_session, {}), tmp_path_factory.mktemp("organisation")
+    python, steps = environment(baked), environment(baked, "train")
+    root = repository(baked, folder / "repository", python)
+    with started(python, folder / "state", "--fork-server", steps=steps) as azure:
+        tools = azure_cli(folder / "tools", azure.environment["SUBSCRIPTION_ID"])
+        path = f"{tools}:{python.parent}:{os.environ['PATH']}"
+        told_otherwise = ("SUBSCRIPTION_ID", "RESOURCE_GROUP", "WORKSPACE_NAME", "AZURE_FEDERATED_TOKEN_FILE")
+        known = {name: value for name, value in azure.environment.items() if name not in told_otherwise}
+        tasks = {**TASKS, "script": but_quality, INVOKE: invoke(azure)}
+        tasks |= dict.fromkeys(("PublishTestResults@2", "PublishCodeCoverageResults@2"), lambda step: None)
+        local = agent(baked, root, folder / "agent", tasks, **{**known, **PATIENCE, "PATH": path})
+        one = Organisation(root, local, azure)
+        assert model(one.build())["version"] == 1
+        edit(root, "src/parameters.yml", "alpha: 0.4", "alpha: 0.5")
+        yield one
+        assert azure.ask("unknown") == []
+
+
+def but_quality(step):
+    if not step.name.startswith(("Check the", "Run the unit tests")):
+        TASKS["script"](step)
+
+
+def invoke(azure):
+    """Stand in for the task of the Azure ML extension: start the published pipeline over REST, and wait."""
+
+    def task(step):
+        given = step.inputs("azureSubscription", "PipelineId", "ExperimentName", "PipelineParameters")
+        (found,) = [one for one in azure.ask("state?kind=pipelines") if one["Id"] == given["PipelineId"]]
+        body = {"ExperimentName": given["ExperimentName"], **json.loads(f"{{{given['PipelineParameters']}}}")}
+        token = tokens.issue("t", "workspace-connection", aud="https://management.azure.com")
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        context = ssl.create_default_context(cafile=azure.environment["SSL_CERT_FILE"])
+        proxy = urllib.request.ProxyHandler({"https": azure.environment["HTTPS_PROXY"]})
+        opener = urllib.request.build_opener(proxy, urllib.request.HTTPSHandler(context=context))
+        opener.open(urllib.request.Request(found["Url"], json.dumps(body).encode(), headers), timeout=60)  # noqa: S310
+        deadline = time.monotonic() + 120
+        while any(run["status"] in ("NotStarted", "Running") for run in azure.ask("runs")):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+    return task
+
+
+@pytest.mark.slow
+def test_a_worse_model_ends_the_build_with_issues_and_says_why(organisation):
+    build = organisation.build()
+
+    assert build.result == "SucceededWithIssues"
+    assert "task.logissue type=warning]Model was not registered for this run. " in told(build)
+    assert " is worse than version 1's " in told(build)
+    assert model(build) is None
+
+
+@pytest.mark.slow
+def test_the_model_of_an_earlier_build_is_handed_on(organisation):
+    build = organisation.build(modelBuildId="1")
+
+    assert build.result == "Succeeded"
+    assert build.stages["Model_CI"].result == "Skipped"
+    assert model(build)["version"] == 1
+
+
+@pytest.mark.slow
+def test_a_build_that_does_not_train_has_published(organisation):
+    runs = len(organisation.azure.ask("runs"))
+
+    build = organisation.build(autoTriggerTraining=False)
+
+    assert build.result == "Succeeded"
+    assert "Published pipeline diabetes-regression-training" in told(build)
+    assert len(organisation.azure.ask("runs")) == runs
+
+
+@pytest.mark.slow
+def test_a_failed_training_fails_the_build_and_running_it_again_goes_on(organisation):
+    organisation.azure.fault(step="evaluate", exit=3)
+
+    failed = organisation.build(runEvaluation=False)
+
+    assert failed.result == "Failed"
+    assert "error: Step evaluate of run " in told(failed)
+    assert model(failed) is None
+
+    again = organisation.build(runEvaluation=False, number=failed.number)
+
+    assert again.result == "Succeeded"
+    assert "is published already" in told(again)
+    assert model(again)["version"] == 2
+
+
+@pytest.mark.slow
+def test_a_run_that_was_started_without_an_agent_is_reported(organisation):
+    edit(organisation.root, *ON_SERVER)
+
+    build = organisation.build()
+
+    edit(organisation.root, ".pipelines/variables.yml", "value: server", "value: agent")
+    assert build.result == "SucceededWithIssues"
+    assert "Model was not registered for this run. " in told(build)
+    assert [step.name for step in build.job("Train.train").steps] == ["Run the published pipeline"]
+
+
+@pytest.mark.slow
+def test_jobs_ask_az_for_tokens_and_nothing_else(organisation):
+    calls = set((organisation.agent.folder.parent / "tools" / "calls").read_text("utf-8").splitlines())
+
+    assert {call.split(" --")[0] for call in calls} == {"account show", "account get-access-token"}
