@@ -6,7 +6,7 @@ LOCK := .venv/bin/uv pip compile pyproject.toml --quiet --universal --fork-strat
 BAKED := build/demo/diabetes-regression
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint bench lock clean
+.PHONY: help setup demo test test-fast prove lint bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
@@ -27,10 +27,13 @@ demo: setup ## bake the defaults into build/, then train, register, serve and sc
 	@echo "The project is in $(BAKED); \`make help\` there lists what it can do."
 
 test: setup ## run all tests, a file at a time on each core
-	$(TOOL) pytest --numprocesses auto --dist loadfile
+	$(TOOL) pytest -m "not prove" --numprocesses auto --dist loadfile
 
 test-fast: setup ## run the tests that need no environment of their own
-	$(TOOL) pytest -m "not slow"
+	$(TOOL) pytest -m "not slow and not prove"
+
+prove: setup ## run what takes longer: the agent's image built and used, policy and secret scanners
+	$(TOOL) pytest -m prove
 
 lint: setup ## check the style of hooks and tests
 	$(TOOL) ruff check .
@@ -41,6 +44,7 @@ bench: setup ## measure what README.md states
 
 lock: setup ## resolve all dependencies anew (UPGRADE=--upgrade: to newer versions)
 	$(LOCK) --group dev -o requirements/dev.txt $(UPGRADE)
+	$(LOCK) --group prove -o requirements/prove.txt $(UPGRADE)
 	$(LOCK) --group uv -o requirements/uv.txt $(UPGRADE)
 	.venv/bin/python requirements/lock_project.py $(UPGRADE)
 

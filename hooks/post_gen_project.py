@@ -6,7 +6,17 @@ from pathlib import Path
 
 # question -> answer -> the paths that this answer brings, written with {package_name} and the like.
 # A path named here stays if a chosen answer names it. Every other path always stays.
-BROUGHT_BY = {}
+BROUGHT_BY = {
+    "infrastructure": {
+        "arm": [
+            ".pipelines/templates/arm-deploy.yml",
+            ".pipelines/templates/arm-plan.yml",
+            "environment_setup/arm-templates",
+            "environment_setup/arm.py",
+        ],
+        "terraform": [],
+    },
+}
 
 
 def unwanted(answers, brought_by):

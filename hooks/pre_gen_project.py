@@ -1,5 +1,6 @@
 """Refuse answers that cannot give a working project: every wrong one, in a sentence, before anything is written."""
 
+import difflib
 import json
 import keyword
 import re
@@ -15,9 +16,16 @@ LONGEST = {
     "workspace_name": 33,
     "variable_group": 100,
     "azure_connection": 100,
+    "azure_location": 40,
+    "base_name": 10,
+    "agent_image_name": 200,
+    "agent_image_tag": 128,
 }
 
-OF_AZURE_DEVOPS = r"[A-Za-z0-9_.-]+( [A-Za-z0-9_.-]+)*"
+OF_AZURE_DEVOPS = (
+    r"[A-Za-z0-9_.-]+( [A-Za-z0-9_.-]+)*",
+    "letters, digits, blanks, dots, hyphens and underscores, no blank at its ends",
+)
 
 # answer -> what it must look like, and how to say so
 PATTERNS = {
@@ -33,12 +41,27 @@ PATTERNS = {
         r"[A-Za-z0-9][A-Za-z0-9_-]{2,}",
         "at least 3 letters, digits, hyphens and underscores, a letter or digit first",
     ),
-    "variable_group": (OF_AZURE_DEVOPS, "letters, digits, blanks, dots, hyphens and underscores, no blank at its ends"),
-    "azure_connection": (
-        OF_AZURE_DEVOPS,
-        "letters, digits, blanks, dots, hyphens and underscores, no blank at its ends",
+    "variable_group": OF_AZURE_DEVOPS,
+    "azure_connection": OF_AZURE_DEVOPS,
+    "azure_location": (r"[A-Za-z][A-Za-z ]*[0-9]?", "letters, perhaps a digit: `az account list-locations` has all"),
+    "base_name": (r"[A-Za-z][A-Za-z0-9]{2,}", "at least 3 letters and digits, a letter first"),
+    "agent_image_name": (
+        r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*",
+        "lower-case letters and digits, with dots, hyphens, underscores and slashes between them",
     ),
+    "agent_image_tag": (r"[A-Za-z0-9_][A-Za-z0-9_.-]*", "letters, digits, underscores, dots and hyphens"),
 }
+
+# Azure's public regions. New ones appear, so an unknown name is refused only if it looks like one of these.
+REGIONS = """
+australiacentral australiacentral2 australiaeast australiasoutheast austriaeast belgiumcentral brazilsouth
+brazilsoutheast canadacentral canadaeast centralindia centralus chilecentral eastasia eastus eastus2 francecentral
+francesouth germanynorth germanywestcentral indonesiacentral israelcentral italynorth japaneast japanwest
+jioindiacentral jioindiawest koreacentral koreasouth malaysiawest mexicocentral newzealandnorth northcentralus
+northeurope norwayeast norwaywest polandcentral qatarcentral southafricanorth southafricawest southcentralus
+southeastasia southindia spaincentral swedencentral switzerlandnorth switzerlandwest uaecentral uaenorth uksouth ukwest
+westcentralus westeurope westindia westus westus2 westus3
+"""
 
 # A package of one of these names would be taken for a folder of the project, or for its tests.
 FOLDERS = (
@@ -103,6 +126,13 @@ def wrong_form(question, answer):
     return None
 
 
+def region_meant(location):
+    """Say which region is meant by a name that is nearly one, or return None."""
+    name, regions = location.lower().replace(" ", ""), REGIONS.split()
+    close = difflib.get_close_matches(name, regions, n=1, cutoff=0.8)
+    return close[0] if close and name not in regions and name.isalnum() else None
+
+
 def taken_by(package):
     """Say what else has the name of the package, or return None."""
     if keyword.iskeyword(package):
@@ -121,6 +151,8 @@ def problems(answers):
     for question in LONGEST:
         if reason := wrong_form(question, answers[question]):
             yield f"{question}: {reason}"
+    if meant := region_meant(answers["azure_location"]):
+        yield f"azure_location: Azure has no {answers['azure_location']!r}; did you mean {meant}?"
     package = answers["package_name"]
     if owner := taken_by(package):
         yield f"package_name: {package!r} is {owner}; add a word to it."

@@ -40,10 +40,18 @@ class Job:
             "TF_BUILD": "True",
             **variables,
         }
+        self.known_before = dict(self.variables)  # connections are looked up before a job starts
         self.steps: list[Step] = []
         self.outputs: dict[str, str] = {}
         self.path: list[str] = []
         self.failed = self.issues = False
+
+    def connection(self, written: str) -> str:
+        """Return the name of a service connection, which must exist, and be known before the job starts."""
+        name = MACRO.sub(lambda match: self.known_before.get(match[1], match[0]), written)
+        if name not in self.connections:
+            raise PipelineError(f"There is no service connection {name!r}.")
+        return name
 
     def fill(self, value: str, depth: int = 0) -> str:
         """Put variables in the place of ``$(NAME)``. One that nobody defined is an error, where the agent keeps it."""
@@ -81,6 +89,8 @@ class Step:
 
     def inputs(self, *known: str) -> dict[str, str]:
         """Return the inputs of a task, variables filled in. One that the task does not have is an error."""
+        for name in {"azureSubscription", "containerRegistry"} & set(self.written.get("inputs", {})):
+            self.job.connection(self.written["inputs"][name])
         written = self.written.get("inputs", {})
         if unknown := set(written) - set(known):
             raise PipelineError(f"Task {self.written['task']} has no input {', '.join(sorted(unknown))}.")

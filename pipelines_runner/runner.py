@@ -13,13 +13,18 @@ from .expressions import evaluate, text, true
 from .job import Job, Step
 from .templates import Expansion, Known, Names
 
-SUCCEEDED, WITH_ISSUES, FAILED, SKIPPED = "Succeeded", "SucceededWithIssues", "Failed", "Skipped"
+SUCCEEDED, WITH_ISSUES, FAILED = "Succeeded", "SucceededWithIssues", "Failed"
+SKIPPED, CANCELED = "Skipped", "Canceled"
 GOOD = (SUCCEEDED, WITH_ISSUES)
 OF_A_JOB = {
     "job", "displayName", "dependsOn", "condition", "timeoutInMinutes", "variables", "pool", "container", "steps"
 }  # fmt: skip
 OF_A_STAGE = {"stage", "displayName", "dependsOn", "condition", "variables", "jobs"}
 RUNTIME = re.compile(r"\$\[(.*)\]", re.DOTALL)
+ON_SERVER = {  # tasks that run without an agent, and only so
+    "ManualValidation@1",
+    "ms-air-aiagility.vss-services-azureml.azureml-restApi-task.MLPublishedPipelineRestAPITask@0",
+}
 Tasks = Mapping[str, Callable[[Step], None]]
 
 
@@ -55,7 +60,7 @@ class Build:
 
 
 def worst(results: list[str]) -> str:
-    return next((bad for bad in (FAILED, WITH_ISSUES) if bad in results), SUCCEEDED if results else SKIPPED)
+    return next((bad for bad in (CANCELED, FAILED, WITH_ISSUES) if bad in results), SUCCEEDED if results else SKIPPED)
 
 
 @dataclass
@@ -69,6 +74,7 @@ class Agent:
     connections: frozenset[str]
     environment: dict[str, str]
     predefined: dict[str, str]
+    canceled: tuple[str, ...] = ()  # jobs, as stage.job, that somebody cancels when they start
 
     def run(self, file: str, *, number: str = "", **given: Any) -> Build:
         """Run a root pipeline with these values of its parameters; a build with the number of another is its re-run."""
@@ -78,7 +84,8 @@ class Agent:
         predefined = {**self.predefined, "Build.BuildId": number or str(attempts)}
         pipeline = Expansion(self.root).pipeline(file, given, predefined, self.groups)
         variables = {**predefined, **pipeline["variables"]}
-        build = Build({}, folder / "artifacts", predefined["Build.BuildId"])
+        number = predefined["Build.BuildId"]
+        build = Build({}, self.folder / f"artifacts-{number}", number)
         written = pipeline["stages"]
         by_default = {stage["stage"]: [earlier["stage"]] for earlier, stage in pairwise(written)}
         for stage, earlier in in_order(written, "stage", by_default, build.stages):
@@ -99,7 +106,9 @@ class Agent:
             check_keys(job, OF_A_JOB)
             known = {"variables": Known(variables), "dependencies": Known(named_results(needed))}
             known["stageDependencies"] = from_stages
-            if true(evaluate(job.get("condition", "succeeded()"), known, status_of(needed))):
+            if f"{stage['stage']}.{job['job']}" in self.canceled:
+                ran[job["job"]] = Ran(CANCELED)
+            elif true(evaluate(job.get("condition", "succeeded()"), known, status_of(needed))):
                 own = {name: runtime(value, known) for name, value in strings(job.get("variables")).items()}
                 ran[job["job"]] = self.job(
                     job, {**variables, **own}, folder / f"{stage['stage']}-{job['job']}", artifacts
@@ -117,6 +126,8 @@ class Agent:
             artifacts=artifacts,
             on_server=job.get("pool") == "server",
         )
+        if not job.get("pool"):
+            raise PipelineError(f"Job {job['job']} does not say where it runs.")
         if not running.on_server:
             shutil.copytree(self.root, running.sources, symlinks=True)
             running.results.mkdir()
@@ -141,6 +152,8 @@ class Agent:
             return
         task = next((name for name in ("task", "script", "bash", "publish", "checkout") if name in step.written), "")
         kind = step.written[task] if task == "task" else task
+        if (kind in ON_SERVER) != step.job.on_server:
+            raise PipelineError(f"{kind} cannot run {'without' if step.job.on_server else 'on'} an agent.")
         if kind not in self.tasks:
             raise PipelineError(f"Nothing here stands in for {kind or list(step.written)}.")
         self.tasks[kind](step)
@@ -155,7 +168,7 @@ def status_of(earlier: dict[str, Ran]) -> dict[str, Callable[..., bool]]:
         "succeededOrFailed": lambda: all(result in (*GOOD, FAILED) for result in results),
         "failed": lambda: FAILED in results,
         "always": lambda: True,
-        "canceled": lambda: False,
+        "canceled": lambda: CANCELED in results,
     }
 
 
@@ -195,5 +208,8 @@ def as_list(written: Any) -> list[str]:
 
 
 def check_keys(written: Names, known: set[str]) -> None:
+    name = written.get("stage") or written.get("job") or "_"
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise PipelineError(f"{name!r} is no name of a stage or a job: letters, digits and underscores.")
     if unknown := set(written) - known:
         raise PipelineError(f"{written.get('stage') or written.get('job')} has unknown {', '.join(sorted(unknown))}.")

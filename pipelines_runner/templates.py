@@ -12,7 +12,7 @@ import yaml
 from .errors import PipelineError
 from .expressions import evaluate, text, true
 
-EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+EXPRESSION = re.compile(r"\$\{\{((?:(?!\}\}).)*)\}\}", re.DOTALL)
 DIRECTIVE = re.compile(r"\$\{\{\s*(if|elseif|else|each|insert)\b(.*?)\}\}", re.DOTALL)
 EACH = re.compile(r"\s*(\w+)\s+in\s+(.*)", re.DOTALL)
 KINDS = {"stageList": list, "jobList": list, "stepList": list}
@@ -116,12 +116,13 @@ class Expansion:
     def pipeline(self, file: str, given: Names, predefined: Names, groups: dict[str, Names]) -> Node:
         """Return a root pipeline without templates, expressions and parameters; ``variables`` by name."""
         read = load(self.root / file)
-        names: Names = {
-            "parameters": parameters(read.pop("parameters", []), given, file),
-            "variables": Known(predefined),
-        }
+        if unknown := set(read) - OF_A_PIPELINE:
+            raise PipelineError(f"{file} has unknown {', '.join(sorted(unknown))}.")
+        early = {name: value for name, value in predefined.items() if name in KNOWN_EARLY}
+        names: Names = {"parameters": parameters(read.pop("parameters", []), given, file), "variables": Known(early)}
         variables = self.variables(read.pop("variables", []), names, groups)
-        names["variables"] = Known({**predefined, **variables})
+        late = {name for group in groups.values() for name in group}  # what groups hold is known when jobs run
+        names["variables"] = Known(early | {name: value for name, value in variables.items() if name not in late})
         made = Node(self.expand({key: value for key, value in read.items() if key not in SECTIONS}, names))
         made.file = read.file
         made["variables"] = variables
@@ -175,8 +176,8 @@ class Expansion:
         if not file.is_file():
             raise PipelineError(f"{item.file.relative_to(self.root)} names template {item['template']}, not a file.")
         read = load(file)
-        if kind not in read:
-            raise PipelineError(f"{item['template']} holds no {kind}.")
+        if set(read) - {"parameters"} != {kind}:
+            raise PipelineError(f"{item['template']} should hold {kind}, and holds {', '.join(read)}.")
         given = item.get("parameters") or {}
         values = parameters(read.get("parameters"), given, item["template"])
         return read[kind], {"parameters": values, "variables": names["variables"]}
@@ -244,4 +245,13 @@ def follow(directive: re.Match[str], taken: bool, names: Names) -> tuple[list[Na
 
 
 SECTIONS = ("stages", "jobs", "steps")
+OF_A_PIPELINE = {"name", "trigger", "pr", "schedules", "resources", "parameters", "variables", *SECTIONS}
+# The predefined variables that templates may use: learn.microsoft.com/azure/devops/pipelines/build/variables.
+KNOWN_EARLY = {
+    "Build.Reason",
+    "Build.SourceBranch",
+    "Build.SourceBranchName",
+    "System.CollectionUri",
+    "System.TeamProjectId",
+}
 INSIDE = {"stages": ("jobs",), "jobs": ("steps",)}

@@ -18,6 +18,8 @@ UV = Path(sys.executable).with_name("uv")
 SCRATCH = ROOT / "build" / "lock"
 HASHED = ("--quiet", "--universal", "--fork-strategy", "fewest", "--generate-hashes", "--no-annotate", "--no-header")
 
+APART = ("az", "uv")  # installed by themselves
+
 Answer = tuple[str, object]
 
 
@@ -47,7 +49,9 @@ def resolve(projects: list[Path], upgrade: bool) -> str:
     asked = set()
     for project in projects:
         groups = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
-        asked |= {item for group in groups.values() for item in group if isinstance(item, str)}
+        asked |= {
+            item for name, group in groups.items() if name not in APART for item in group if isinstance(item, str)
+        }
     together, resolved = SCRATCH / "together.in", SCRATCH / "together.txt"
     together.write_text("\n".join(sorted(asked)), encoding="utf-8")
     if not upgrade:  # uv keeps the versions that it finds in the file to write

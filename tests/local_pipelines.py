@@ -13,9 +13,17 @@ from pipelines_runner.runner import Agent
 from pipelines_runner.tasks import TASKS
 from pipelines_runner.templates import Expansion
 
-ROOTS = (".pipelines/pr.yml", ".pipelines/ci.yml")
+ROOTS = {
+    ".pipelines/agent-image.yml": {},
+    ".pipelines/ci.yml": {},
+    ".pipelines/infrastructure-create.yml": {},
+    ".pipelines/infrastructure-remove.yml": {"resourceGroup": "mlops-RG"},
+    ".pipelines/pr.yml": {},
+}
 PREDEFINED = {
+    "Build.BuildNumber": "20261121.1",
     "Build.Reason": "Manual",
+    "Build.RequestedForEmail": "person@example.com",
     "Build.SourceBranch": "refs/heads/main",
     "System.CollectionUri": "https://dev.azure.com/contoso/",
     "System.TeamProjectId": "6ce954b1-ce1f-45d1-b94d-e6bf2464ba2c",
@@ -36,6 +44,8 @@ def groups(answers):
             "AZURE_CONNECTION": answers["azure_connection"],
             "RESOURCE_GROUP": answers["resource_group"],
             "WORKSPACE_NAME": answers["workspace_name"],
+            "BASE_NAME": answers["base_name"],
+            "LOCATION": answers["__location"],
             "WORKSPACE_CONNECTION": "workspace-connection",
         }
     }
@@ -43,7 +53,7 @@ def groups(answers):
 
 def agent(baked, root, folder, tasks=TASKS, **environment):
     """Return an agent for the repository in ``root``, which was baked from the answers of ``baked``."""
-    connections = frozenset({baked.answers["azure_connection"], "workspace-connection"})
+    connections = frozenset({baked.answers["azure_connection"], "workspace-connection", "acrconnection"})
     inherited = {"HOME": str(folder), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", **environment}
     return Agent(root, folder, tasks, groups(baked.answers), connections, inherited, PREDEFINED)
 

@@ -58,7 +58,7 @@ def test_microsoft_s_language_service_has_nothing_to_say(language_service, proje
     edit(root, ".pipelines/variables.yml", "value: agent", f"value: {wait_on}")
 
     language_service(*(root / pipeline for pipeline in ROOTS))
-    language_service(*(expanded(project, root, pipeline, tmp_path) for pipeline in ROOTS))
+    language_service(*(expanded(project, root, pipeline, tmp_path, **given) for pipeline, given in ROOTS.items()))
 
 
 # -- which stages, jobs and steps run ---
@@ -189,8 +189,10 @@ def names_in(folder, pattern):
 def test_variables_and_their_group_are_disjoint_and_complete(project):
     pipelines = project.path / ".pipelines"
     defined = names_in(pipelines, r"^- name: ([A-Z_]+)\b|^ +([A-Z_]+): \$\[|task.setvariable variable=([A-Z_]+)")
-    used = names_in(pipelines, r"\$\(([A-Z_]+)\)|variables(?:\['|\.)([A-Z_]+)")
+    used = names_in(pipelines, r"\$\(([A-Z_]+)\)|variables(?:\['|\.)([A-Z_]+)\b")
     settings = set(re.findall(r"^([A-Z_]+)=", (project.path / ".env.example").read_text("utf-8"), re.MULTILINE))
+    for program in (project.path / "environment_setup").glob("*.py"):
+        settings |= set(re.findall(r"setting\([\"']([A-Z_]+)[\"']\)", program.read_text("utf-8")))
     elsewhere = {"BUILD_BUILDID", "SUBSCRIPTION_ID", "CALLER_RUN_ID"}  # of the agent, the connection, another system
     guide = (project.path / "docs" / "azure-pipelines.md").read_text("utf-8")
     section = guide.partition("## The variable group")[2].partition("\n## ")[0]
@@ -218,7 +220,7 @@ def test_two_projects_of_one_organisation_do_not_meet(cookies_session):
     pairs = [dict(re.findall(r"^- name: (\w+)\n  value: (.*)$", text, re.MULTILINE)) for text in texts]
     assert not {name for name in own if pairs[0][name] == pairs[1][name]}
     assert one.answers["variable_group"] != two.answers["variable_group"]
-    guides = [(project.path / "docs" / "azure-pipelines.md").read_text("utf-8") for project in (one, two)]
+    guides = ["".join(file.read_text("utf-8") for file in (made.path / "docs").glob("*.md")) for made in (one, two)]
     names = [set(re.findall(r"pipelines create --name (\S+)", guide)) for guide in guides]
     assert len(names[0]) == len(ROOTS)
     assert not names[0] & names[1]
@@ -282,7 +284,7 @@ def test_a_fault_is_found(language_service, defaults, tmp_path, fault):
         edit(root, *ON_SERVER)
 
     def holds():
-        files = [expanded(defaults, root, pipeline, tmp_path) for pipeline in ROOTS]
+        files = [expanded(defaults, root, pipeline, tmp_path, **given) for pipeline, given in ROOTS.items()]
         language_service(*files)
         build = rehearsal(defaults, root, tmp_path / "agent").run(".pipelines/ci.yml")
         assert build.result == "Succeeded"

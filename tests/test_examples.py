@@ -11,6 +11,7 @@ MAY_DIFFER = {
     "README.md",
     "data/README.md",
     "docs/bring-your-own-model.md",
+    "environment_setup/Dockerfile",
     "pyproject.toml",
     "requirements/dev.txt",
     "requirements/score.txt",

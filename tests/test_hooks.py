@@ -16,6 +16,10 @@ GOOD = {
     "workspace_name": "mlops-AML_WS",
     "variable_group": "mlops vg-1.test",
     "azure_connection": "azure_connection",
+    "azure_location": "West Europe",
+    "base_name": "MyUniqueML",
+    "agent_image_name": "mlops/diabetes_regression/tensor-flow",
+    "agent_image_tag": "v1.2",
 }
 
 
@@ -56,6 +60,16 @@ def test_good_answers_have_no_problems():
         pytest.param({"variable_group": " vg"}, "no blank at its ends", id="group_with_blank_first"),
         pytest.param({"azure_connection": 'a"b'}, "letters, digits, blanks", id="connection_with_quote"),
         pytest.param({"azure_connection": "a$(b)"}, "letters, digits, blanks", id="connection_with_macro"),
+        pytest.param({"base_name": "ab"}, "at least 3", id="base_too_short"),
+        pytest.param({"base_name": "abcdefghijk"}, "at most 10", id="base_too_long"),
+        pytest.param({"base_name": "my-ml"}, "letters and digits", id="base_with_dash"),
+        pytest.param({"base_name": "1abc"}, "a letter first", id="base_with_digit_first"),
+        pytest.param({"azure_location": "centralsu"}, "did you mean centralus?", id="region_mistyped"),
+        pytest.param({"azure_location": "west-europe"}, "list-locations", id="region_with_dash"),
+        pytest.param({"agent_image_name": "Mlops/x"}, "lower-case", id="image_with_capital"),
+        pytest.param({"agent_image_name": "a//b"}, "lower-case", id="image_with_two_slashes"),
+        pytest.param({"agent_image_tag": ".x"}, "letters, digits", id="tag_with_dot_first"),
+        pytest.param({"agent_image_tag": "a" * 129}, "at most 128", id="tag_too_long"),
         pytest.param({"project_name": " "}, "empty", id="blank_name"),
         pytest.param({"project_name": "a" * 61}, "at most 60", id="name_too_long"),
         pytest.param({"project_name": "a\nb"}, "line break", id="name_with_line_break"),

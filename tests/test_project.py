@@ -17,7 +17,7 @@ from local_pipelines import agent, repository
 
 from pipelines_runner.job import report
 
-MOST_FILES, MOST_LINES = 90, 4500
+MOST_FILES, MOST_LINES = 120, 6500
 NAMES = ("project_name", "project_slug", "package_name", "model_name", "organisation")
 
 
@@ -123,7 +123,7 @@ def once_per_python(ended, project, action):
     contents = sorted(
         re.sub(names, "named", path.relative_to(project.path).as_posix() + "\n" + path.read_text(encoding="utf-8"))
         for path in project.files()
-        if path.suffix in (".py", ".toml", ".ipynb", ".txt", ".json") or path.name == "parameters.yml"
+        if path.suffix in (".py", ".toml", ".ipynb", ".txt") or path.parent.name == "src"
     )
     digest = hashlib.sha256("\0".join(contents).encode())
     if digest.digest() not in ended:

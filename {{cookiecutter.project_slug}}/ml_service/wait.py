@@ -51,7 +51,7 @@ def run_of_build(workspace: Workspace, settings: Settings, run_id: str | None) -
         raise UserError(f"Build {build_id} has no run {run_id}; it has {', '.join(run.id for run in found)}.")
     if len(chosen) > 1:
         ids = ", ".join(run.id for run in chosen)
-        raise UserError(f"Build {build_id} has {len(chosen)} runs: {ids}. Say which one counts with --run-id.")
+        raise UserError(f"Build {build_id} has {len(chosen)} runs: {ids}. Cancel all but one in the studio, or name one: --run-id.")
     return chosen[0]
 
 

@@ -1,0 +1,353 @@
+"""The Azure resources as ARM describes them, what deploys and removes them, and their pipelines and the image's."""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import bake, run
+from local_pipelines import agent, edit, groups, repository
+
+from pipelines_runner.tasks import TASKS
+from pipelines_runner.templates import Expansion
+
+ARM = "environment_setup/arm-templates/cloud-environment"
+
+
+@pytest.fixture(scope="module")
+def template(defaults):
+    return json.loads((defaults.path / f"{ARM}.json").read_text("utf-8"))
+
+
+def resource(template, kind):
+    return next(one for one in template["resources"] if one["type"].endswith(kind))
+
+
+def evaluated(template, expression, parameters):
+    """Return the value of an ARM expression of the functions that names are made with."""
+    functions = {
+        "concat": lambda *parts: "".join(parts),
+        "toLower": str.lower,
+        "parameters": parameters.__getitem__,
+        "variables": lambda name: evaluated(template, template["variables"][name], parameters),
+    }
+    return eval(expression.strip("[]"), {"__builtins__": {}}, functions)  # noqa: S307 - our own template
+
+
+# -- names ---
+
+
+@pytest.mark.parametrize("base", ["MyUniqueML", "abc", "A1b2C3"])
+def test_names_follow_from_the_base_name(cookies_session, base):
+    baked = bake(cookies_session, {"base_name": base})
+    template = json.loads((baked.path / f"{ARM}.json").read_text("utf-8"))
+    given = json.loads((baked.path / f"{ARM}.parameters.json").read_text("utf-8"))["parameters"]
+    parameters = {name: value["value"] for name, value in given.items()}
+    kinds = ("storageAccounts", "vaults", "components", "OperationalInsights/workspaces", "registries")
+
+    names = [evaluated(template, resource(template, kind)["name"], parameters) for kind in kinds]
+
+    lower = base.lower()
+    assert names == [f"{lower}amlsa", f"{base}-AML-KV", f"{base}-AML-AI", f"{base}-AML-LA", f"{lower}amlcr"]
+    guide = (baked.path / "docs" / "infrastructure.md").read_text("utf-8")
+    assert set(names) <= set(re.findall(r"^\| [^|]+ \| `([^`]+)` \|", guide, re.MULTILINE))
+    assert all(len(name) <= 24 for name in names)
+
+
+def test_the_parameters_hold_the_answers(project):
+    if project.answers["infrastructure"] != "arm":
+        pytest.skip("the answers are elsewhere")
+    given = json.loads((project.path / f"{ARM}.parameters.json").read_text("utf-8"))["parameters"]
+    declared = json.loads((project.path / f"{ARM}.json").read_text("utf-8"))["parameters"]
+
+    assert {name: value["value"] for name, value in given.items()} == {
+        "baseName": project.answers["base_name"],
+        "location": project.answers["__location"],
+        "workspaceName": project.answers["workspace_name"],
+        "tags": {"project": project.answers["project_slug"]},
+    }
+    assert {name for name, one in declared.items() if "defaultValue" not in one} <= given.keys()
+
+
+def test_a_region_is_taken_by_either_of_its_names(cookies_session):
+    baked = bake(cookies_session, {"azure_location": "West Europe"})
+
+    given = json.loads((baked.path / f"{ARM}.parameters.json").read_text("utf-8"))["parameters"]
+    assert given["location"]["value"] == "westeurope"
+
+
+# -- security: each line is a setting that somebody could take away ---
+
+SECURE = {
+    "storageAccounts": {
+        "supportsHttpsTrafficOnly": True,
+        "minimumTlsVersion": "TLS1_2",
+        "allowBlobPublicAccess": False,
+        "allowCrossTenantReplication": False,
+    },
+    "vaults": {
+        "enableRbacAuthorization": True,
+        "enableSoftDelete": True,
+        "softDeleteRetentionInDays": 90,
+        "enablePurgeProtection": True,
+    },
+    "registries": {"adminUserEnabled": False, "anonymousPullEnabled": False},
+    "workspaces/computes": {"disableLocalAuth": True},
+}
+
+
+@pytest.mark.parametrize(("kind", "setting"), [(kind, setting) for kind in SECURE for setting in SECURE[kind]])
+def test_security_is_set(template, kind, setting):
+    assert resource(template, kind)["properties"][setting] == SECURE[kind][setting]
+
+
+def test_shared_keys_stay_on_with_the_reason(template):
+    storage = resource(template, "storageAccounts")
+
+    assert storage["properties"]["allowSharedKeyAccess"] is True
+    assert "SDK v1" in storage["comments"]
+
+
+def test_the_workspace_has_an_identity_and_insights_keep_their_data_in_logs(template):
+    assert resource(template, "MachineLearningServices/workspaces")["identity"] == {"type": "SystemAssigned"}
+    assert "logsId" in resource(template, "components")["properties"]["WorkspaceResourceId"]
+
+
+def test_every_resource_that_can_has_the_project_s_tag(template):
+    tagged = [one for one in template["resources"] if not one["type"].endswith("roleAssignments")]
+
+    assert len(tagged) == 7
+    assert {one["tags"] for one in tagged} == {"[parameters('tags')]"}
+
+
+def test_roles_are_given_only_when_asked_and_are_no_more_than_these(template):
+    roles = [one for one in template["resources"] if one["type"].endswith("roleAssignments")]
+
+    given = {(one["scope"], one["properties"]["roleDefinitionId"]) for one in roles}
+    assert {one["condition"] for one in roles} == {"[parameters('assignRoles')]"}
+    assert template["parameters"]["assignRoles"]["defaultValue"] is False
+    assert given == {
+        (f"[variables('{scope}')]", f"[variables('{role}')]")
+        for scope, role in [
+            ("workspaceId", "contributor"),
+            ("registryId", "contributor"),
+            ("registryId", "acrPush"),
+            ("vaultId", "secretsUser"),
+        ]
+    }
+
+
+def test_versions_of_the_api_are_stable_and_no_output_is_a_secret(template):
+    versions = [one["apiVersion"] for one in template["resources"]]
+
+    assert all(re.fullmatch(r"\d{4}-\d{2}-\d{2}", version) for version in versions)
+    assert not re.search(r"list(Keys|Secrets|Credentials)", json.dumps(template["outputs"]), re.IGNORECASE)
+
+
+# -- the programs, with a stand-in for `az` ---
+
+TAGGED, OTHER = {"project": "diabetes-regression"}, {"project": "another"}
+WORKSPACE = {"id": "/w", "name": "MLOPS-aml-ws", "type": "Microsoft.MachineLearningServices/workspaces"}
+VAULT = {"id": "/v", "name": "base-AML-KV", "type": "Microsoft.KeyVault/vaults"}
+GROUP = "mlops-RG"
+
+
+@pytest.fixture
+def azure(defaults, tmp_path):
+    """Return a function that runs a program of environment_setup/ against a group, and gives what it says and calls."""
+
+    def azure(*words, found=(), exists=True, group_tags=None, code=0, deleted=(), **variables):
+        answers = {
+            "group exists": exists,
+            "resource list": list(found),
+            "group show": {"tags": group_tags},
+            "keyvault list-deleted": list(deleted),
+        }
+        tools = tmp_path / f"tools-{len(list(tmp_path.iterdir()))}"
+        tools.mkdir()
+        cases = "".join(f"  '{call}'*) echo '{json.dumps(answer)}' ;;\n" for call, answer in answers.items())
+        script = f'#!/bin/sh\necho "$*" >> {tools}/calls\ncase "$*" in\n{cases}esac\n'
+        (tools / "az").write_text(script, encoding="utf-8")
+        (tools / "az").chmod(0o755)
+        given = {
+            "RESOURCE_GROUP": GROUP,
+            "WORKSPACE_NAME": "mlops-AML-WS",
+            "BASE_NAME": "base",
+            "LOCATION": "centralus",
+            "PROJECT": "diabetes-regression",
+            "PATH": f"{tools}:{os.environ['PATH']}",
+            **variables,
+        }
+        told = run("python3.11", f"environment_setup/{words[0]}.py", *words[1:], cwd=defaults.path, code=code, **given)
+        calls = tools / "calls"
+        return told, calls.read_text("utf-8").splitlines() if calls.exists() else []
+
+    return azure
+
+
+def changing(calls):
+    """Return the calls that change something."""
+    return [call for call in calls if re.search(r"^\w+( group)? (create|delete)\b", call)]
+
+
+def test_a_deployment_names_everything_and_makes_the_group(azure):
+    _, calls = azure("arm", "deploy", exists=False)
+
+    made, deployed = changing(calls)
+    assert made.startswith(f"group create --name {GROUP} --location centralus --tags project=diabetes-regression")
+    assert "deployment group create" in deployed
+    assert "baseName=base location=centralus workspaceName=mlops-AML-WS" in deployed
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_plan_changes_nothing(azure, exists):
+    told, calls = azure("arm", "plan", exists=exists)
+
+    assert changing(calls) == []
+    assert ("what-if" in str(calls)) == exists
+    assert (f"Resource group {GROUP} would be made" in told) != exists
+
+
+@pytest.mark.parametrize("action", ["plan", "deploy"])
+@pytest.mark.parametrize("tags", [None, OTHER])
+def test_a_workspace_of_somebody_else_is_adopted(azure, action, tags):
+    told, calls = azure("arm", action, found=[{**WORKSPACE, "tags": tags}])
+
+    assert "nothing to deploy" in told
+    assert not [call for call in calls if call.startswith("deployment")]
+
+
+def test_one_s_own_workspace_is_deployed_again(azure):
+    _, calls = azure("arm", "deploy", found=[{**WORKSPACE, "tags": TAGGED}])
+
+    assert len(changing(calls)) == 1
+
+
+def test_only_what_carries_the_tag_is_deleted_the_workspace_first(azure):
+    found = [{**VAULT, "tags": TAGGED}, {**WORKSPACE, "tags": TAGGED}, {**VAULT, "id": "/o", "tags": OTHER}]
+    gone = {"name": "base-AML-KV", "properties": {"scheduledPurgeDate": "2027-02-19"}}
+
+    told, calls = azure("remove", "delete", found=found, group_tags=TAGGED, deleted=[gone], CONFIRMED=GROUP)
+
+    deleted = [re.search(r"--ids (\S+)", call)[1] for call in changing(calls)]
+    assert deleted == ["/w", "/v"]
+    assert "keeps its name until 2027-02-19" in told
+
+
+@pytest.mark.parametrize(("tags", "removed"), [(TAGGED, True), (OTHER, False), (None, False)])
+def test_the_group_goes_only_if_it_is_one_s_own_and_empty(azure, tags, removed):
+    _, calls = azure("remove", "delete", found=[{**VAULT, "tags": TAGGED}], group_tags=tags, CONFIRMED=GROUP)
+
+    assert any(call.startswith("group delete") for call in calls) == removed
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"CONFIRMED": "mlops-rg"}, "The confirmation says mlops-rg, but the variable group is about mlops-RG"),
+        ({"CONFIRMED": ""}, "CONFIRMED is missing"),
+        ({"CONFIRMED": GROUP, "RESOURCE_GROUP": "$(RESOURCE_GROUP)"}, "RESOURCE_GROUP is missing"),
+        ({"CONFIRMED": GROUP, "exists": False}, "There is no resource group"),
+    ],
+)
+@pytest.mark.parametrize("action", ["show", "delete"])
+def test_nothing_is_deleted_without_a_right_confirmation(azure, action, given, said):
+    told, calls = azure("remove", action, found=[{**VAULT, "tags": TAGGED}], code=1, **given)
+
+    assert said in told
+    assert "Traceback" not in told
+    assert changing(calls) == []
+
+
+def test_showing_deletes_nothing(azure):
+    told, calls = azure("remove", "show", found=[{**VAULT, "tags": TAGGED}], CONFIRMED=GROUP)
+
+    assert "1 resources of diabetes-regression; 0 others stay." in told
+    assert changing(calls) == []
+
+
+def test_a_missing_cli_is_told(azure):
+    told, _ = azure("arm", "plan", code=1, PATH=str(Path(sys.executable).resolve().parent))
+
+    assert "The Azure CLI is not installed" in told
+
+
+# -- the pipelines ---
+
+
+@pytest.fixture
+def pipelines(defaults, tmp_path):
+    """Return a function that runs a pipeline, whose tasks do nothing, and gives the build and what its tasks got."""
+    root = repository(defaults, tmp_path / "repository", without=("tests", "docs", "src", "ml_service"))
+
+    def pipelines(file, branch="refs/heads/main", **parameters):
+        got = []
+
+        def note(step):
+            got.append({name: step.job.fill(value) for name, value in step.written["inputs"].items()})
+
+        tasks = {**TASKS, **dict.fromkeys(("AzureCLI@2", "Docker@2", "ManualValidation@1"), note)}
+        local = agent(defaults, root, tmp_path / "agent", tasks)
+        local.predefined = {**local.predefined, "Build.SourceBranch": branch}
+        return local.run(f".pipelines/{file}", **parameters), got
+
+    return pipelines
+
+
+@pytest.mark.parametrize(
+    ("parameters", "amlsdk", "release"),
+    [
+        ({}, None, []),
+        ({"amlsdkversion": "1.99"}, "1.99", []),
+        ({"githubrelease": "7"}, None, ["release-7"]),
+        ({"amlsdkversion": " 1.99 ", "githubrelease": " 7"}, "1.99", ["release-7"]),
+    ],
+    ids=["neither", "version", "release", "both"],
+)
+def test_the_agent_s_image_gets_the_tags_that_were_asked_for(pipelines, defaults, parameters, amlsdk, release):
+    lock = (defaults.path / "requirements" / "ops.txt").read_text("utf-8")
+    pinned = re.search(r"^azureml-core==(\S+)", lock, re.MULTILINE)[1]
+
+    build, (docker,) = pipelines("agent-image.yml", **parameters)
+
+    assert build.result == "Succeeded"
+    assert (docker["containerRegistry"], docker["repository"]) == ("acrconnection", "mlops/diabetes-regression")
+    assert docker["tags"].split() == ["build-20261121.1", f"amlsdk-{amlsdk or pinned}", *release, "latest"]
+
+
+@pytest.mark.parametrize(("branch", "deploys"), [("refs/heads/main", True), ("refs/heads/topic", False)])
+def test_resources_are_deployed_from_main_alone_and_after_approval(pipelines, branch, deploys):
+    build, got = pipelines("infrastructure-create.yml", branch)
+
+    assert build.result == "Succeeded"
+    assert (build.stages["Deploy"].result == "Succeeded") == deploys
+    called = [given.get("inlineScript", "approval").split("environment_setup/")[-1] for given in got]
+    assert called == ["arm.py plan", *(["approval", "arm.py deploy"] if deploys else [])]
+
+
+def test_resources_are_removed_by_hand_after_approval(pipelines, defaults):
+    text = (defaults.path / ".pipelines" / "infrastructure-remove.yml").read_text("utf-8")
+    build, got = pipelines("infrastructure-remove.yml", resourceGroup="mlops-RG")
+
+    assert text.count(": none") == 2
+    called = [given.get("inlineScript", "approval").split("environment_setup/")[-1] for given in got]
+    assert called == ["remove.py show", "approval", "remove.py delete"]
+    assert build.job("Remove.remove").steps[-1].job.exported()["CONFIRMED"] == "mlops-RG"
+
+
+def test_jobs_run_in_the_agent_s_image_when_the_switch_is_on(defaults, tmp_path):
+    root = repository(defaults, tmp_path / "repository")
+    predefined = {"Build.BuildId": "1"}
+
+    def jobs():
+        made = Expansion(root).pipeline(".pipelines/ci.yml", {}, predefined, groups(defaults.answers))
+        return [job for stage in made["stages"] for job in stage["jobs"]]
+
+    assert not [job for job in jobs() if "container" in job]
+    assert all("make setup" in str(job["steps"]) for job in jobs())
+    edit(root, ".pipelines/variables.yml", "USE_AGENT_IMAGE\n  value: 'false'", "USE_AGENT_IMAGE\n  value: 'true'")
+    wanted = {"image": "mlops/diabetes-regression:latest", "endpoint": "acrconnection", "options": "--user 0"}
+    assert [job["container"] for job in jobs()] == [wanted] * 3
+    assert not [job for job in jobs() if "make setup" in str(job["steps"])]

@@ -1,0 +1,145 @@
+"""What takes minutes, or programs that not everybody has: `make prove`."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import BIN, COMBINATIONS, ROOT, bake, run
+from local_pipelines import edit
+
+pytestmark = pytest.mark.prove
+IMAGE, BASE = "localhost/agent:proof", "localhost/stand-in:proof"
+
+
+@pytest.fixture(scope="module")
+def checkers(tmp_path_factory):
+    """Return the folder with the programs of requirements/prove.txt."""
+    folder = tmp_path_factory.mktemp("checkers")
+    run(BIN / "uv", "venv", "--quiet", "--python", sys.executable, folder / "venv")
+    lock = ("--require-hashes", ROOT / "requirements" / "prove.txt")
+    run(BIN / "uv", "pip", "sync", "--quiet", "--python", folder / "venv", *lock)
+    return folder / "venv" / "bin"
+
+
+@pytest.fixture(scope="module", params=COMBINATIONS.values(), ids=COMBINATIONS)
+def baked(request, cookies_session):
+    return bake(cookies_session, request.param)
+
+
+# -- policies and secrets ---
+
+
+def checkov(checkers, folder, *frameworks, code=0):
+    words = ("--skip-download", "--quiet", "--compact", "--output", "json")
+    told = run(checkers / "checkov", "-d", folder, "--framework", *frameworks, *words, code=code, LOG_LEVEL="ERROR")
+    found = json.loads(told[min(told.find(mark) for mark in "[{" if mark in told) :])
+    return found if isinstance(found, list) else [found]
+
+
+def test_policies_have_no_open_finding_and_every_exception_its_reason(checkers, baked):
+    found = checkov(checkers, baked.path / "environment_setup", "arm", "dockerfile", "terraform")
+
+    assert sum(one["summary"]["passed"] for one in found) >= 20
+    for one in found:
+        assert one["results"]["failed_checks"] == []
+        assert all(len(skip["check_result"]["suppress_comment"]) > 20 for skip in one["results"]["skipped_checks"])
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("arm-templates/cloud-environment.json", ('"enablePurgeProtection": true', '"enablePurgeProtection": false')),
+        ("Dockerfile", ("USER 10001", "USER root")),
+    ],
+    ids=["purge protection", "user"],
+)
+def test_policies_notice_what_is_taken_away(checkers, defaults, tmp_path, file, change):
+    shutil.copytree(defaults.path / "environment_setup", tmp_path / "copy")
+    edit(tmp_path / "copy", file, *change)
+
+    found = checkov(checkers, tmp_path / "copy", "arm", "dockerfile", code=1)
+    assert any(one["results"]["failed_checks"] for one in found)
+
+
+def test_the_dockerfile_is_clean(checkers, baked):
+    # DL3008 asks for versions of Debian's packages, which Debian does not keep
+    run(checkers / "hadolint", "--ignore", "DL3008", baked.path / "environment_setup" / "Dockerfile")
+
+
+def test_no_secret_is_found(checkers, baked):
+    told = run(checkers / "detect-secrets", "scan", "--all-files", "--exclude-files", r"requirements/", cwd=baked.path)
+
+    assert json.loads(told)["results"] == {}
+
+
+def test_the_scanner_finds_a_secret(checkers, tmp_path):
+    key = "QUtJ" + "QUlPU0ZPRE5ON0VYQU1QTEVBS0lBSU9TRk9ETk43RVhBTVBMRUFLSUFJT1NGT0ROTjdFWEFNUExFMTIzNDU2Nzg="
+    (tmp_path / "settings.py").write_text(f'connection = "AccountName=a;AccountKey={key}"\n', encoding="utf-8")
+
+    assert json.loads(run(checkers / "detect-secrets", "scan", "--all-files", ".", cwd=tmp_path))["results"]
+
+
+# -- the agent's image ---
+
+
+def in_image(project, *command):
+    """Run a command in the image, as its user, on a copy of the project."""
+    container = run("buildah", "from", "--pull-never", IMAGE).strip()
+    try:
+        run("buildah", "copy", "--quiet", "--chown", "agent", container, project, "/home/agent/project")
+        where = ("--isolation", "chroot", "--network", "host", "--workingdir", "/home/agent/project")
+        return run("buildah", "run", *where, container, "--", *command)
+    finally:
+        run("buildah", "rm", container)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """Return a stand-in for the base image, which cannot be had everywhere: Debian 12 with Python 3.11."""
+    folder = tmp_path_factory.mktemp("base")
+    if subprocess.run(["buildah", "inspect", BASE], capture_output=True, check=False).returncode:  # noqa: S607
+        wanted = "python3,python3-venv,python3-pip,ca-certificates"
+        run("debootstrap", "--variant=minbase", f"--include={wanted}", "bookworm", folder / "root")
+        container = run("buildah", "from", "scratch").strip()
+        run("buildah", "copy", "--quiet", container, folder / "root", "/")
+        run("buildah", "commit", "--quiet", container, BASE)
+        run("buildah", "rm", container)
+        shutil.rmtree(folder / "root")
+    return BASE
+
+
+@pytest.fixture(scope="module")
+def image(base, defaults, tmp_path_factory):
+    """Return the project whose agent image was built."""
+    settings = tmp_path_factory.mktemp("settings")
+    (settings / "pip.conf").write_text("[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n", encoding="utf-8")
+    (settings / "uv.toml").write_text("native-tls = true\n", encoding="utf-8")
+    mounts = {"/etc/ssl/certs": "/etc/ssl/certs", settings / "pip.conf": "/etc/pip.conf"}
+    mounts[settings / "uv.toml"] = "/etc/uv/uv.toml"
+    trust = [word for here, there in mounts.items() for word in ("--volume", f"{here}:{there}:ro")]
+    options = ("--pull=never", "--network=host", "--isolation=chroot", *trust, "--build-arg", f"BASE_IMAGE={base}")
+    run("buildah", "bud", *options, "--file", "environment_setup/Dockerfile", "--tag", IMAGE, ".", cwd=defaults.path)
+    return defaults.path
+
+
+@pytest.mark.tool("buildah")
+@pytest.mark.tool("debootstrap")
+def test_the_agent_s_image_runs_what_jobs_run(image):
+    assert in_image(image, "whoami").strip() == "agent"
+    assert "azure-cli" in in_image(image, "az", "version")
+    in_image(image, "python", "-m", "ruff", "check", "--no-cache", ".")
+    in_image(image, "python", "-m", "mypy")
+    assert "--debug" in in_image(image, "python", "-m", "ml_service.submit", "--help")
+    assert " passed" in in_image(image, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+
+
+@pytest.mark.tool("buildah")
+@pytest.mark.tool("debootstrap")
+def test_the_image_holds_what_the_locks_pin_and_nothing_of_the_project(image):
+    frozen = in_image(image, "/opt/uv/bin/uv", "pip", "freeze", "--python", "/opt/venv")
+    lock = (image / "requirements" / "ops.txt").read_text("utf-8")
+
+    assert next(line.split()[0] for line in lock.splitlines() if line.startswith("azureml-core==")) in frozen
+    assert sorted(in_image(image, "ls", "/opt").split()) == ["az", "requirements", "uv", "venv"]
