@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -82,7 +83,7 @@ def expanded(baked, root, pipeline, folder, **parameters):
         job["steps"] = [step for step in job["steps"] if step.get("task") not in NOT_DESCRIBED]
     if made["stages"][0]["stage"] == "":
         made["jobs"] = made.pop("stages")[0]["jobs"]
-    name = "-".join([Path(pipeline).stem, *(f"{name}={value}".strip() for name, value in parameters.items())])
+    name = re.sub(r"\W+", "-", "-".join([Path(pipeline).stem, *map(str, parameters.values())]))
     file = folder / f"{name}.yml"
     file.write_text(yaml.safe_dump(plain(made), sort_keys=False), encoding="utf-8")
     return file

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import ssl
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -17,7 +18,7 @@ import yaml
 from conftest import ROOT, bake, run
 from filelock import FileLock
 from local_azure import PATIENCE
-from local_pipelines import INVOKE, ROOTS, agent, azure_cli, edit, expanded, repository
+from local_pipelines import INVOKE, PREDEFINED, ROOTS, agent, azure_cli, edit, expanded, groups, repository
 
 from azureml_emulator import tokens
 from azureml_emulator.session import Session, started
@@ -25,7 +26,7 @@ from pipelines_runner.errors import PipelineError
 from pipelines_runner.job import report
 from pipelines_runner.runner import Agent
 from pipelines_runner.tasks import TASKS
-from pipelines_runner.templates import load
+from pipelines_runner.templates import Expansion, load
 
 SCHEMA = Path(check_jsonschema.__file__).parent / "builtin_schemas" / "vendor" / "azure-pipelines.json"
 ON_SERVER = (".pipelines/variables.yml", "value: agent", "value: server")
@@ -59,6 +60,8 @@ def test_microsoft_s_language_service_has_nothing_to_say(language_service, proje
 
     language_service(*(root / pipeline for pipeline in ROOTS))
     language_service(*(expanded(project, root, pipeline, tmp_path, **given) for pipeline, given in ROOTS.items()))
+    switched = {"autoTriggerTraining": False, "modelBuildId": "7", "runEvaluation": False, "dataFilePath": "a/b.csv"}
+    language_service(expanded(project, root, ".pipelines/ci.yml", tmp_path, **switched))
 
 
 # -- which stages, jobs and steps run ---
@@ -231,9 +234,135 @@ def test_only_folders_of_a_role_start_a_build(project):
     starts, excluded = set(ci["trigger"]["paths"]["include"]), set(pr["pr"]["paths"]["exclude"])
 
     assert [path for path in starts | excluded if not (project.path / path).exists()] == []
-    assert excluded == {"docs", "README.md"}
-    assert not starts & {"docs", "README.md", "experimentation"}
-    assert {"src", "ml_service", "requirements", "tests"} <= starts
+    assert excluded == {"docs", "README.md", "data/README.md"}
+    assert not starts & {"docs", "README.md", "data", "experimentation"}
+    assert {"Makefile", "ml_service", "pyproject.toml", "requirements", "src", "tests"} <= starts
+
+
+def test_the_guide_gives_the_branch_policy_the_paths_of_the_file(project):
+    pr = yaml.safe_load((project.path / ".pipelines" / "pr.yml").read_text("utf-8"))
+    guide = (project.path / "docs" / "azure-pipelines.md").read_text("utf-8")
+
+    filters = re.search(r'--path-filter "([^"]+)"', guide)[1].split(";")
+    assert {path.removeprefix("!/").removesuffix("/*") for path in filters} == set(pr["pr"]["paths"]["exclude"])
+    assert pr["pr"]["branches"] == {"include": ["main"]}
+
+
+def test_pipelines_start_when_they_should(project):
+    read = {file.name: load(file) for file in (project.path / ".pipelines").glob("*.yml")}
+
+    by_push = {
+        name: file["trigger"]["branches"] for name, file in read.items() if isinstance(file.get("trigger"), dict)
+    }
+    assert by_push.keys() == {"agent-image.yml", "ci.yml", "infrastructure-create.yml"}
+    assert all(branches == {"include": ["main"]} for branches in by_push.values())
+    assert {name for name, file in read.items() if file.get("trigger") == "none"} == {
+        "infrastructure-remove.yml",
+        "pr.yml",
+    }
+    assert {name for name, file in read.items() if file.get("pr") == "none"} == read.keys() - {
+        "pr.yml",
+        "variables.yml",
+    }
+    paths = read["infrastructure-create.yml"]["trigger"]["paths"]["include"]
+    paths += read["agent-image.yml"]["trigger"]["paths"]["include"]
+    assert [path for path in paths if not (project.path / path).exists()] == []
+    assert {"environment_setup/Dockerfile", "requirements"} <= set(paths)
+
+
+def test_what_a_person_may_choose_is_in_the_guide_and_can_be_left_alone(defaults):
+    declared = load(defaults.path / ".pipelines" / "ci.yml")["parameters"]
+    guide = (defaults.path / "docs" / "azure-pipelines.md").read_text("utf-8")
+    section = guide.partition("## A build of")[2].partition("\n## ")[0]
+
+    shown = dict(re.findall(r"^\| `([a-z]\w+)` \| (true|blank) \|", section, re.MULTILINE))
+    assert shown == {one["name"]: "true" if one["type"] == "boolean" else "blank" for one in declared}
+    assert {one["default"] for one in declared if one["type"] == "string"} == {" "}
+
+
+def pipeline(baked, root, file=".pipelines/ci.yml", **parameters):
+    """Return an expanded pipeline's variables and its jobs by name."""
+    made = Expansion(root).pipeline(file, parameters, PREDEFINED, groups(baked.answers))
+    return made["variables"], {job["job"]: job for stage in made["stages"] for job in stage["jobs"]}
+
+
+def test_a_pull_request_asks_azure_for_nothing(defaults):
+    variables, jobs = pipeline(defaults, defaults.path, ".pipelines/pr.yml")
+
+    assert not variables.keys() & groups(defaults.answers)["diabetes-regression-vg"].keys()
+    assert not [step for job in jobs.values() for step in job["steps"] if "Azure" in step.get("task", "")]
+
+
+@pytest.mark.parametrize("wait_on", ["agent", "server"])
+def test_a_training_is_not_cut_short_and_stays_logged_in(defaults, tmp_path, wait_on):
+    root = repository(defaults, tmp_path / "repository")
+    edit(root, ".pipelines/variables.yml", "value: agent", f"value: {wait_on}")
+
+    _, jobs = pipeline(defaults, root)
+
+    assert jobs["train"]["timeoutInMinutes"] == 0
+    logged_in = [step for job in jobs.values() for step in job["steps"] if step.get("task") == "AzureCLI@2"]
+    assert len(logged_in) >= 3
+    assert {step["inputs"]["keepAzSessionActive"] for step in logged_in} == {"true"}
+
+
+@pytest.mark.parametrize(
+    ("pool", "expected"),
+    [
+        ("ubuntu-24.04", {"vmImage": "ubuntu-24.04"}),
+        ("ubuntu-latest", {"vmImage": "ubuntu-latest"}),
+        ("ubuntu-agents", {"name": "ubuntu-agents"}),
+        ("Our Pool", {"name": "Our Pool"}),
+    ],
+)
+def test_one_variable_says_where_all_jobs_run(defaults, tmp_path, pool, expected):
+    root = repository(defaults, tmp_path / "repository")
+    edit(root, ".pipelines/variables.yml", "value: ubuntu-24.04", f"value: {pool}")
+
+    for file in ROOTS:
+        _, jobs = pipeline(defaults, root, file, **ROOTS[file])
+        assert [job["pool"] for job in jobs.values() if job["pool"] not in (expected, "server")] == []
+
+
+def test_another_environment_is_another_group(defaults, tmp_path):
+    root = repository(defaults, tmp_path / "repository", without=("tests", "docs", "src", "ml_service"))
+    local = rehearsal(defaults, root, tmp_path / "agent")
+    ours = local.groups["diabetes-regression-vg"]
+    local.groups = {"test vg": {**ours, "WORKSPACE_NAME": "test-ws", "AZURE_CONNECTION": "test"}}
+    local.connections |= {"test"}
+
+    build = local.run(".pipelines/ci.yml", variableGroup="test vg", dataFilePath=" new/data.csv ")
+
+    told = [step.job.exported() for step in build.steps() if "ml_service" in str(step.written)]
+    assert {(one["WORKSPACE_NAME"], one["DATA_FILE_PATH"]) for one in told} == {("test-ws", "new/data.csv")}
+    assert {step.job.connection("$(AZURE_CONNECTION)") for step in build.steps() if not step.job.on_server} == {"test"}
+
+
+@pytest.mark.parametrize("wait_on", ["agent", "server"])
+def test_nothing_is_reported_of_a_training_that_was_canceled(defaults, tmp_path, wait_on):
+    root = repository(defaults, tmp_path / "repository", without=("tests", "docs", "src", "ml_service"))
+    edit(root, ".pipelines/variables.yml", "value: agent", f"value: {wait_on}")
+    local = rehearsal(defaults, root, tmp_path / "agent")
+
+    local.canceled = ("Train.train",)
+    build = local.run(".pipelines/ci.yml")
+    assert build.result == "Canceled"
+    assert {job.result for job in build.stages["Train"].jobs.values()} <= {"Canceled", "Skipped"}
+    assert not build.artifacts.exists()
+    local.canceled = ("Model_CI.publish",)
+    assert local.run(".pipelines/ci.yml").stages["Train"].result == "Skipped"
+
+
+def test_a_training_that_the_server_saw_fail_is_reported(defaults, tmp_path):
+    root = repository(defaults, tmp_path / "repository", without=("tests", "docs", "src", "ml_service"))
+    edit(root, *ON_SERVER)
+    local = rehearsal(defaults, root, tmp_path / "agent")
+    local.tasks = {**local.tasks, INVOKE: lambda step: step.fail("the run failed")}
+
+    build = local.run(".pipelines/ci.yml")
+
+    assert build.result == "Failed"
+    assert build.job("Train.report").result == "Succeeded"
 
 
 # -- what is nearly right is found ---
@@ -436,3 +565,67 @@ def test_jobs_ask_az_for_tokens_and_nothing_else(organisation):
     calls = set((organisation.agent.folder.parent / "tools" / "calls").read_text("utf-8").splitlines())
 
     assert {call.split(" --")[0] for call in calls} == {"account show", "account get-access-token"}
+
+
+# -- quality: what is wrong in a change fails its build ---
+
+BROKEN = {
+    "style": ("src/{package}/schema.py", "import os\n", "Check the style"),
+    "types": ("src/{package}/registry.py", '\n\nnumber: int = "text"\n', "Check the types"),
+    "a test": ("tests/test_pipeline.py", "\n\ndef test_broken() -> None:\n    assert not True\n", "Run the unit tests"),
+}
+
+
+@pytest.fixture
+def few_tests(defaults, tmp_path):
+    """Return a function that makes a repository with two files of tests, which take seconds."""
+    kept = {"conftest.py", "test_parameters.py", "test_pipeline.py"}
+    without = [path.name for path in (defaults.path / "tests").iterdir() if path.name not in kept]
+    return lambda python=None: repository(defaults, tmp_path / "repository", python, without=without)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_change_fails_and_its_build_says_where(defaults, environment, few_tests, tmp_path, broken):
+    python = environment(defaults)
+    root = few_tests(python)
+    file, added, fails = BROKEN[broken]
+    path = root / file.format(package=defaults.answers["package_name"])
+    path.write_text(path.read_text("utf-8") + added, encoding="utf-8")
+    local = agent(defaults, root, tmp_path / "agent", PATH=f"{python.parent}:{os.environ['PATH']}")
+
+    build = local.run(".pipelines/pr.yml")
+
+    assert build.result == "Failed"
+    assert {step.name for step in build.steps() if step.result == "Failed"} == {fails, "Publish what was found"}
+    assert {step.result for step in build.steps()} == {"Failed", "Succeeded"}
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """Return a PATH with a Python 3.11 that has nothing installed, as build agents have one."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "python").symlink_to(Path(sys.base_prefix) / "bin" / "python3.11")
+    return f"{tools}:/usr/bin:/bin"
+
+
+@pytest.mark.slow
+def test_a_job_installs_what_it_needs(defaults, few_tests, bare, tmp_path):
+    build = agent(defaults, few_tests(), tmp_path / "agent", PATH=bare).run(".pipelines/pr.yml")
+
+    assert build.result == "Succeeded", told(build)
+    workspace = Path(build.steps()[0].job.variables["Pipeline.Workspace"])
+    assert (workspace / ".uv").is_dir()
+    assert (workspace / "s" / ".venv" / "bin" / "ruff").exists()
+
+
+@pytest.mark.slow
+def test_a_failed_installation_fails_its_step(defaults, few_tests, bare, tmp_path):
+    root = few_tests()
+    lock = root / "requirements" / "uv.txt"
+    lock.write_text(re.sub("sha256:.{8}", "sha256:00000000", lock.read_text("utf-8")), encoding="utf-8")
+
+    build = agent(defaults, root, tmp_path / "agent", PATH=bare).run(".pipelines/pr.yml")
+
+    assert next(step.name for step in build.steps() if step.result == "Failed") == "Install what the lock pins"

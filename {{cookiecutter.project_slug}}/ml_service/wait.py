@@ -50,8 +50,8 @@ def run_of_build(workspace: Workspace, settings: Settings, run_id: str | None) -
     if not chosen:
         raise UserError(f"Build {build_id} has no run {run_id}; it has {', '.join(run.id for run in found)}.")
     if len(chosen) > 1:
-        ids = ", ".join(run.id for run in chosen)
-        raise UserError(f"Build {build_id} has {len(chosen)} runs: {ids}. Cancel all but one in the studio, or name one: --run-id.")
+        remedy = "Cancel all but one in the studio, or name one with --run-id"
+        raise UserError(f"Build {build_id} has {len(chosen)} runs: {', '.join(run.id for run in chosen)}. {remedy}.")
     return chosen[0]
 
 
