@@ -6,7 +6,17 @@ from pathlib import Path
 
 # question -> answer -> the paths that this answer brings, written with {package_name} and the like.
 # A path named here stays if a chosen answer names it. Every other path always stays.
-BROUGHT_BY = {}
+BROUGHT_BY = {
+    "infrastructure": {
+        "arm": [],
+        "terraform": [
+            ".pipelines/templates/terraform-deploy.yml",
+            ".pipelines/templates/terraform-plan.yml",
+            "environment_setup/terraform.py",
+            "environment_setup/tf-templates",
+        ],
+    },
+}
 
 
 def unwanted(answers, brought_by):

@@ -139,7 +139,7 @@ class Agent:
         if not true(evaluate(step.written.get("condition", "succeeded()"), names, status)):
             step.result = SKIPPED
             return
-        task = next((name for name in ("task", "script", "bash", "publish", "checkout") if name in step.written), "")
+        task = next((name for name in ("task", "script", "bash", "publish", "download", "checkout") if name in step.written), "")
         kind = step.written[task] if task == "task" else task
         if kind not in self.tasks:
             raise PipelineError(f"Nothing here stands in for {kind or list(step.written)}.")
