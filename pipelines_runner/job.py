@@ -10,7 +10,8 @@ from .templates import Names
 
 MACRO = re.compile(r"\$\(([A-Za-z_][\w.-]*)\)")
 COMMAND = re.compile(r"##vso\[([\w.]+)\s*([^\]]*)\](.*)")
-OF_A_STEP = {"task", "script", "bash", "publish", "download", "checkout", "fetchDepth", "artifact", "displayName", "name", "inputs"}
+KINDS_OF_STEP = ("task", "script", "bash", "publish", "download", "checkout")
+OF_A_STEP = {*KINDS_OF_STEP, "fetchDepth", "artifact", "displayName", "name", "inputs"}
 OF_A_STEP |= {"condition", "env", "failOnStderr", "workingDirectory"}
 UNESCAPED = {"%0D": "\r", "%0A": "\n", "%AZP25": "%"}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import PipelineError
 from .expressions import evaluate, text, true
-from .job import Job, Step
+from .job import KINDS_OF_STEP, Job, Step
 from .templates import Expansion, Known, Names
 
 SUCCEEDED, WITH_ISSUES, FAILED, SKIPPED = "Succeeded", "SucceededWithIssues", "Failed", "Skipped"
@@ -139,7 +139,7 @@ class Agent:
         if not true(evaluate(step.written.get("condition", "succeeded()"), names, status)):
             step.result = SKIPPED
             return
-        task = next((name for name in ("task", "script", "bash", "publish", "download", "checkout") if name in step.written), "")
+        task = next((name for name in KINDS_OF_STEP if name in step.written), "")
         kind = step.written[task] if task == "task" else task
         if kind not in self.tasks:
             raise PipelineError(f"Nothing here stands in for {kind or list(step.written)}.")

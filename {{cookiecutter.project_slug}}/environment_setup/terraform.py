@@ -18,6 +18,7 @@ import sys
 import urllib.request
 import zipfile
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 
 # What builds run: a plan can only be applied by the version that made it. Hosted images have none since ubuntu-24.04
@@ -175,7 +176,7 @@ def storage(*arguments: str) -> str:
 
 
 def terraform(*arguments: str, shown: bool = False) -> str:
-    return run("terraform", *arguments, shown=shown, **login())
+    return run("terraform", *arguments, shown=shown, TF_IN_AUTOMATION="true", **login())
 
 
 def login() -> dict[str, str]:
@@ -215,7 +216,7 @@ def run(tool: str, *arguments: str, remedy: str = "", shown: bool = False, **env
         check=False,
     )
     if ended.returncode:
-        what = " ".join([tool, *arguments[:2]])
+        what = " ".join([tool, *takewhile(lambda word: not word.startswith("-"), arguments)])
         raise UserError(f"`{what}` exited with {ended.returncode}: {remedy or 'see what it said above'}.")
     return (ended.stdout or "").strip()
 
