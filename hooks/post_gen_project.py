@@ -14,7 +14,12 @@ BROUGHT_BY = {
             "environment_setup/arm-templates",
             "environment_setup/arm.py",
         ],
-        "terraform": [],
+        "terraform": [
+            ".pipelines/templates/terraform-deploy.yml",
+            ".pipelines/templates/terraform-plan.yml",
+            "environment_setup/terraform.py",
+            "environment_setup/tf-templates",
+        ],
     },
 }
 

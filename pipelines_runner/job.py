@@ -10,7 +10,8 @@ from .templates import Names
 
 MACRO = re.compile(r"\$\(([A-Za-z_][\w.-]*)\)")
 COMMAND = re.compile(r"##vso\[([\w.]+)\s*([^\]]*)\](.*)")
-OF_A_STEP = {"task", "script", "bash", "publish", "checkout", "fetchDepth", "artifact", "displayName", "name", "inputs"}
+KINDS_OF_STEP = ("task", "script", "bash", "publish", "download", "checkout")
+OF_A_STEP = {*KINDS_OF_STEP, "fetchDepth", "artifact", "displayName", "name", "inputs"}
 OF_A_STEP |= {"condition", "env", "failOnStderr", "workingDirectory"}
 UNESCAPED = {"%0D": "\r", "%0A": "\n", "%AZP25": "%"}
 
@@ -36,7 +37,9 @@ class Job:
             "Build.SourcesDirectory": str(self.sources),
             "Common.TestResultsDirectory": str(self.results),
             "Pipeline.Workspace": str(folder),
+            "System.AccessToken": "token of the job",
             "System.DefaultWorkingDirectory": str(self.sources),
+            "System.OidcRequestUri": "https://dev.azure.com/contoso/oidctoken",
             "TF_BUILD": "True",
             **variables,
         }
@@ -44,6 +47,7 @@ class Job:
         self.steps: list[Step] = []
         self.outputs: dict[str, str] = {}
         self.path: list[str] = []
+        self.secrets = {"System.AccessToken"}
         self.failed = self.issues = False
 
     def connection(self, written: str) -> str:
@@ -67,8 +71,9 @@ class Job:
         return MACRO.sub(found, value)
 
     def exported(self) -> dict[str, str]:
-        """Return the environment of a script: variables by name in capitals, dots as underscores."""
-        own = {re.sub(r"[. ]", "_", name).upper(): self.fill(value) for name, value in self.variables.items()}
+        """Return the environment of a script: variables by name in capitals, dots as underscores; but no secrets."""
+        known = {name: value for name, value in self.variables.items() if name not in self.secrets}
+        own = {re.sub(r"[. ]", "_", name).upper(): self.fill(value) for name, value in known.items()}
         path = os.pathsep.join([*reversed(self.path), self.environment["PATH"]])
         return {**self.environment, **own, "PATH": path}
 
@@ -115,11 +120,15 @@ class Step:
             self.fail(f"exited with {ended.returncode}")
 
     def tell(self, told: str) -> None:
-        """Keep what was printed, and follow the commands in it."""
-        self.told += told
-        for line in told.splitlines():
+        """Keep what was printed, and follow the commands in it. A secret's command is not kept."""
+        for line in told.splitlines(keepends=True):
             if command := COMMAND.search(line):
-                self.follow(command[1], properties(command[2]), unescape(command[3]))
+                given = properties(command[2])
+                self.follow(command[1], given, unescape(command[3]))
+                if given.get("issecret") == "true":
+                    self.job.secrets.add(given["variable"])
+                    continue
+            self.told += line
 
     def follow(self, command: str, given: dict[str, str], value: str) -> None:
         match command:

@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import PipelineError
 from .expressions import evaluate, text, true
-from .job import Job, Step
+from .job import KINDS_OF_STEP, Job, Step
 from .templates import Expansion, Known, Names
 
 SUCCEEDED, WITH_ISSUES, FAILED = "Succeeded", "SucceededWithIssues", "Failed"
@@ -150,7 +150,7 @@ class Agent:
         if not true(evaluate(step.written.get("condition", "succeeded()"), names, status)):
             step.result = SKIPPED
             return
-        task = next((name for name in ("task", "script", "bash", "publish", "checkout") if name in step.written), "")
+        task = next((name for name in KINDS_OF_STEP if name in step.written), "")
         kind = step.written[task] if task == "task" else task
         if (kind in ON_SERVER) != step.job.on_server:
             raise PipelineError(f"{kind} cannot run {'without' if step.job.on_server else 'on'} an agent.")

@@ -26,7 +26,13 @@ def azure_cli(step: Step) -> None:
     )
     if (given["scriptType"], given["scriptLocation"]) != ("bash", "inlineScript"):
         raise PipelineError(f"{step.name!r}: only inline scripts for bash are known here.")
-    step.shell(given["inlineScript"])
+    federated = {name: f"{name.lower()} of {given['azureSubscription']}" for name in OF_A_CONNECTION}
+    step.shell(given["inlineScript"], **federated)
+
+
+OF_A_CONNECTION = (
+    "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", "AZURESUBSCRIPTION_CLIENT_ID", "AZURESUBSCRIPTION_TENANT_ID"
+)  # fmt: skip
 
 
 def use_python(step: Step) -> None:
@@ -87,10 +93,22 @@ def publish(step: Step) -> None:
         shutil.copy(source, target)
 
 
+def download(step: Step) -> None:
+    """Fetch an artifact of this build into the pipeline's workspace, in a folder of its name."""
+    if step.written["download"] != "current":
+        raise PipelineError(f"{step.name!r}: only artifacts of the build itself are known here.")
+    source = step.job.artifacts / str(step.written["artifact"])
+    if not source.exists():
+        step.fail(f"Artifact {source.name} was not found for build.")
+        return
+    shutil.copytree(source, step.job.sources.parent / source.name)
+
+
 TASKS = {
     "checkout": checkout,
     "script": script,
     "bash": script,
+    "download": download,
     "publish": publish,
     "AzureCLI@2": azure_cli,
     "Cache@2": cache,

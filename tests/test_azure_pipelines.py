@@ -196,6 +196,9 @@ def test_variables_and_their_group_are_disjoint_and_complete(project):
     settings = set(re.findall(r"^([A-Z_]+)=", (project.path / ".env.example").read_text("utf-8"), re.MULTILINE))
     for program in (project.path / "environment_setup").glob("*.py"):
         settings |= set(re.findall(r"setting\([\"']([A-Z_]+)[\"']\)", program.read_text("utf-8")))
+    if project.answers["infrastructure"] == "terraform":
+        settings |= {"BASE_NAME", "LOCATION"}  # which win over terraform.tfvars
+    settings = {name for name in settings if not name.startswith(("AZURESUBSCRIPTION_", "SYSTEM_"))}
     elsewhere = {"BUILD_BUILDID", "SUBSCRIPTION_ID", "CALLER_RUN_ID"}  # of the agent, the connection, another system
     guide = (project.path / "docs" / "azure-pipelines.md").read_text("utf-8")
     section = guide.partition("## The variable group")[2].partition("\n## ")[0]

@@ -22,8 +22,11 @@ NAMES = ("project_name", "project_slug", "package_name", "model_name", "organisa
 
 
 def expected_files(answers):
+    """Return the files that a bake holds. ``path if question=answer`` in the list: where that was answered."""
     listed = (ROOT / "tests" / "expected_files.txt").read_text(encoding="utf-8").splitlines()
-    return {line.format_map(answers) for line in listed}
+    conditions = {line.partition(" if ")[::2] for line in listed}
+    answered = {"", *(f"{question}={answer}" for question, answer in answers.items())}
+    return {path.format_map(answers) for path, condition in conditions if condition in answered}
 
 
 def test_holds_exactly_the_expected_files(project):

@@ -1,0 +1,627 @@
+"""Terraform: the resources it describes, the program that runs it, and the steps that pipelines take."""
+
+import hashlib
+import http.server
+import importlib.util
+import io
+import json
+import os
+import re
+import shutil
+import stat
+import sys
+import threading
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from conftest import bake, run
+from local_pipelines import agent, edit, repository
+
+from pipelines_runner.job import report
+from pipelines_runner.tasks import TASKS
+
+
+@pytest.fixture(scope="session")
+def described(cookies_session):
+    """Return a project whose resources are described in Terraform."""
+    return bake(cookies_session, {"infrastructure": "terraform"})
+
+
+# -- the resources, by the real Terraform ---
+
+
+@pytest.fixture(scope="session")
+def initialised(described, tmp_path_factory):
+    """Return the templates with their provider, which TF_CLI_CONFIG_FILE may say where to find."""
+    folder = tmp_path_factory.mktemp("terraform") / "tf-templates"
+    shutil.copytree(described.path / "environment_setup" / "tf-templates", folder)
+    run("terraform", "init", "-backend=false", "-input=false", "-no-color", cwd=folder)
+    return folder
+
+
+@pytest.mark.tool("terraform")
+def test_templates_are_formatted(described):
+    run("terraform", "fmt", "-check", "-diff", "-recursive", cwd=described.path / "environment_setup")
+
+
+@pytest.mark.slow
+@pytest.mark.tool("terraform")
+def test_templates_are_valid_and_their_tests_pass(initialised):
+    run("terraform", "validate", "-no-color", cwd=initialised)
+    told = run("terraform", "test", "-no-color", cwd=initialised)
+
+    assert re.search(r"Success! \d{2} passed, 0 failed", told)
+
+
+BROKEN = {
+    # what is broken by hand: the line, what stands there then, the file of tests that finds it, and what it says
+    "old TLS": ('"TLS1_2"', '"TLS1_0"', "secure", "older than TLS 1.2"),
+    "plain HTTP": (
+        "https_traffic_only_enabled        = true",
+        "https_traffic_only_enabled = false",
+        "secure",
+        "plain HTTP",
+    ),
+    "public blobs": ("to_be_public   = false", "to_be_public   = true", "secure", "No blob may be public"),
+    "copies elsewhere": ("replication_enabled  = false", "replication_enabled  = true", "secure", "another tenant"),
+    "key by default": (
+        "default_to_oauth_authentication   = true",
+        "default_to_oauth_authentication = false",
+        "secure",
+        "not take the key",
+    ),
+    "encrypted once": (
+        "infrastructure_encryption_enabled = true",
+        "infrastructure_encryption_enabled = false",
+        "secure",
+        "encrypted twice",
+    ),
+    "users of storage": (
+        "local_user_enabled                = false",
+        "local_user_enabled = true",
+        "secure",
+        "no users of its own",
+    ),
+    "no key": ("key_enabled         = true", "key_enabled         = false", "secure", "SDK v1 reaches"),
+    "long tokens": ('"01.00:00:00"', '"99.00:00:00"', "secure", "more than a day"),
+    "deleted at once": ("days = 7", "days = 1", "secure", "kept for a week"),
+    "access policies": (
+        "rbac_authorization_enabled = true",
+        "rbac_authorization_enabled = false",
+        "secure",
+        "must be by role",
+    ),
+    "purging": ("purge_protection_enabled   = true", "purge_protection_enabled = false", "secure", "may purge"),
+    "forgotten soon": ("retention_days = 90", "retention_days = 7", "secure", "90 days"),
+    "admin of the registry": ("admin_enabled          = false", "admin_enabled = true", "secure", "no admin user"),
+    "anonymous pull": ("pull_enabled = false", "pull_enabled = true", "secure", "ask who pulls"),
+    "no identity": ('"SystemAssigned"', '"UserAssigned"', "secure", "identity of its own"),
+    "nodes in reach": ("public_access_enabled     = false", "public_access_enabled = true", "secure", "from outside"),
+    "users of nodes": (
+        "local_auth_enabled            = false",
+        "local_auth_enabled = true",
+        "secure",
+        "no users of their own",
+    ),
+    "idle nodes": ("min_node_count                       = 0", "min_node_count = 1", "secure", "no nodes while"),
+    "classic insights": ("workspace_id     = azurerm", "#", "names", "keep its data in Log Analytics"),
+    "tag that can be overridden": ("merge(var.tags, { project = var.project })", "var.tags", "names", "project's tag"),
+    "something without tags": ("tags                = local.tags\n\n  tenant", "tenant", "names", "project's tag"),
+    "capitals": ("lower(var.base_name)", "var.base_name", "names", "does not give the names"),
+    "another name": ("-AML-KV", "-KV", "names", "does not give the names"),
+    "roles for all": ("for_each = var.assign_roles", "for_each = true", "asked_for", "nobody asked for it"),
+    "cluster for all": ("var.create_compute ? 1 : 0", "1", "asked_for", "A cluster is made"),
+    "more than needed": ("Key Vault Secrets User", "Key Vault Administrator", "asked_for", "other roles"),
+    "group of others": (
+        "create_resource_group ? 1 : 0",
+        "create_resource_group ? 1 : 1",
+        "asked_for",
+        "zero or one elements",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.tool("terraform")
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_setting_that_is_broken_by_hand_is_found(initialised, tmp_path, fault):
+    old, new, file, said = BROKEN[fault]
+    folder = tmp_path / "tf-templates"
+    shutil.copytree(initialised, folder, symlinks=True)
+    edit(folder, "main.tf", old, new)
+
+    told = run("terraform", "test", "-no-color", f"-filter=tests/{file}.tftest.hcl", cwd=folder, code=1)
+
+    assert said in " ".join(told.split())
+
+
+def test_what_terraform_does_not_test_stands_there(described):
+    """Settings of the provider and of a resource's life are no values that a test of Terraform can read."""
+    folder = described.path / "environment_setup" / "tf-templates"
+    versions, main = ((folder / name).read_text("utf-8") for name in ("versions.tf", "main.tf"))
+    kept = re.findall(r'^resource "(\w+)" "\w+" \{(?:(?!^\}).)*prevent_destroy = true', main, re.MULTILINE | re.DOTALL)
+
+    assert re.search(r"purge_soft_delete_on_destroy +\= false\n +recover_soft_deleted_key_vaults = true", versions)
+    assert re.search(r"^  storage_use_azuread = true$", versions, re.MULTILINE)
+    assert 'backend "azurerm" {}' in versions
+    assert kept == ["azurerm_storage_account", "azurerm_key_vault", "azurerm_machine_learning_workspace"]
+
+
+def test_every_skip_of_a_check_has_its_reason(described):
+    main = (described.path / "environment_setup" / "tf-templates" / "main.tf").read_text("utf-8")
+
+    skips = re.findall(r"#checkov:skip(.*)", main)
+    assert skips
+    assert [skip for skip in skips if not re.fullmatch(r"=CKV2?_AZURE_\d+: \S.{15,}", skip)] == []
+
+
+def test_values_are_those_that_were_answered(described):
+    written = (described.path / "environment_setup" / "tf-templates" / "terraform.tfvars").read_text("utf-8")
+
+    assert dict(re.findall(r'^(\w+) += "(.*)"$', written, re.MULTILINE)) == {
+        "project": described.answers["project_slug"],
+        "base_name": described.answers["base_name"],
+        "location": described.answers["azure_location"],
+        "resource_group": described.answers["resource_group"],
+        "workspace_name": described.answers["workspace_name"],
+    }
+
+
+# -- the program, with stand-ins that record their calls ---
+
+SECRET = "p%ss\nword"  # noqa: S105 - made up
+STAND_IN = """#!{python}
+import json, os, pathlib, shutil, sys
+folder, name, *words = pathlib.Path({folder!r}), pathlib.Path(sys.argv[0]).name, *sys.argv[1:]
+given = {{k: v for k, v in os.environ.items() if k.startswith("ARM_")}}
+with (folder / "calls").open("a") as calls:
+    calls.write(json.dumps([name, *words, given]) + "\\n")
+said = " ".join(words)
+if (folder / "failing").exists() and said.startswith((folder / "failing").read_text()):
+    sys.exit("Forbidden")
+file = words[words.index("--file") + 1] if "--file" in words else ""
+match [name, *words]:
+    case ["az", "account", "show", *_]: print("a-subscription")
+    case ["az", "storage", "container", "exists", *_]: print(str((folder / "made").exists()).lower())
+    case ["az", "storage", "container", "create", *_]: (folder / "made").touch()
+    case ["az", "storage", "blob", "upload", *_]: shutil.copy(file, folder / "kept-plan")
+    case ["az", "storage", "blob", "download", *_]: shutil.copy(folder / "kept-plan", file)
+    case ["terraform", "version", *_]: print(json.dumps({{"terraform_version": "1.11.4"}}))
+    case ["terraform", "init", *_]:
+        pathlib.Path(".terraform").mkdir(exist_ok=True)
+        if "-lockfile=readonly" not in words: pathlib.Path(".terraform.lock.hcl").write_text("a lock")
+        assert pathlib.Path(".terraform.lock.hcl").read_text() == "a lock"
+    case ["terraform", "plan", *_]:
+        (out,) = [word.removeprefix("-out=") for word in words if word.startswith("-out=")]
+        pathlib.Path(out).write_text("a plan")
+    case ["terraform", "show", *_]: print("Plan: 6 to add")
+    case ["terraform", "apply", *_]: assert pathlib.Path(words[-1]).read_text() == "a plan"
+    case ["terraform", "output", *_]: print((folder / "outputs.json").read_text())
+    case _: sys.exit(said + " is not expected")
+"""
+
+
+class Recorded(NamedTuple):
+    """A copy of the project whose `az` and `terraform` are stand-ins."""
+
+    root: Path
+    tools: Path
+    environment: dict[str, str]
+
+    def run(self, *words, code=0, **environment):
+        program = "environment_setup/terraform.py"
+        return run(sys.executable, program, *words, cwd=self.root, code=code, **{**self.environment, **environment})
+
+    def calls(self, *beginning):
+        """Return the calls that begin so, as the words that follow, and the ARM_ variables that Terraform saw."""
+        lines = (self.tools / "calls").read_text("utf-8").splitlines() if (self.tools / "calls").exists() else []
+        calls = [json.loads(line) for line in lines]
+        return [call[len(beginning) :] for call in calls if tuple(call[: len(beginning)]) == beginning]
+
+
+NOT_SET = ("TF_BUILD", "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", "SUBSCRIPTION_ID", "BUILD_SOURCEBRANCH", "LOCATION")
+BUILD = {
+    "TF_BUILD": "True",
+    "BUILD_BUILDID": "7",
+    "BUILD_SOURCEBRANCH": "refs/heads/main",
+    "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID": "a-connection",
+    "AZURESUBSCRIPTION_CLIENT_ID": "a-client",
+    "AZURESUBSCRIPTION_TENANT_ID": "a-tenant",
+    "SUBSCRIPTION_ID": "another-subscription",
+    "SYSTEM_ACCESSTOKEN": "token of the job",
+    "SYSTEM_OIDCREQUESTURI": "https://dev.azure.com/oidc",
+}
+
+
+def stand_ins(folder):
+    folder.mkdir()
+    for name in ("az", "terraform"):
+        (folder / name).write_text(STAND_IN.format(python=sys.executable, folder=str(folder)), encoding="utf-8")
+        (folder / name).chmod(0o755)
+    told = {
+        "workspace_name": {"sensitive": False, "value": "a-workspace"},
+        "zones": {"sensitive": False, "value": ["1", "2"]},
+        "key": {"sensitive": True, "value": SECRET},
+    }
+    (folder / "outputs.json").write_text(json.dumps(told), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def recorded(described, tmp_path, monkeypatch):
+    for name in NOT_SET:
+        monkeypatch.delenv(name, raising=False)
+    root = repository(described, tmp_path / "repository", without=("src", "tests", "ml_service", "docs"))
+    tools = stand_ins(tmp_path / "tools")
+    backend = {"TERRAFORM_BACKEND_STORAGE": "thestate", "TERRAFORM_BACKEND_RG": "state-RG"}
+    return Recorded(root, tools, {**backend, "PATH": f"{tools}:/usr/bin:/bin"})
+
+
+KEY = "diabetes-regression/mlops-rg/mlops-aml-ws.tfstate"
+
+
+def test_init_makes_the_container_once_and_keeps_the_state_there(recorded):
+    recorded.run("init")
+    recorded.run("init")
+
+    (create,) = recorded.calls("az", "storage", "container", "create")
+    assert " ".join(create[:-1]) == (
+        "--name tfstate --public-access off --output none --account-name thestate --auth-mode login --only-show-errors"
+    )
+    assert {word for word in recorded.calls("terraform", "init")[0] if "backend" in word} == {
+        "-backend-config=storage_account_name=thestate",
+        "-backend-config=container_name=tfstate",
+        "-backend-config=resource_group_name=state-RG",
+        f"-backend-config=key={KEY}",
+        "-backend-config=use_azuread_auth=true",
+    }
+
+
+def test_two_environments_never_share_a_state(recorded):
+    recorded.run("init")
+    recorded.run("init", RESOURCE_GROUP="test-RG")
+    recorded.run("init", WORKSPACE_NAME="another")
+
+    keys = [word for call in recorded.calls("terraform", "init") for word in call if "config=key" in word]
+    assert len(set(keys)) == 3
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"TERRAFORM_BACKEND_STORAGE": ""}, "TERRAFORM_BACKEND_STORAGE is not set: put it into the variable group"),
+        ({"TERRAFORM_BACKEND_RG": " "}, "TERRAFORM_BACKEND_RG is not set: put it into the variable group"),
+        ({"TERRAFORM_BACKEND_RG": "MLOps-rg"}, "The state must outlive MLOps-rg: put it into an account in a resource"),
+        ({"PATH": "/nowhere"}, "az is not installed: install it"),
+        ({**BUILD, "SYSTEM_ACCESSTOKEN": ""}, "SYSTEM_ACCESSTOKEN is not set: run this by templates/azure.yml"),
+        ({**BUILD, "SUBSCRIPTION_ID": ""}, "SUBSCRIPTION_ID is not set"),
+    ],
+    ids=["no storage", "no group", "state in the group", "no az", "no token", "no subscription"],
+)
+def test_what_is_missing_is_told_in_a_sentence(recorded, environment, said):
+    told = recorded.run("init", code=1, **environment)
+
+    assert told.splitlines()[-1].startswith(f"error: {said}")
+    assert recorded.calls("terraform") == []
+
+
+def test_an_unknown_command_is_wrong_usage(recorded):
+    assert "invalid choice: 'destroy'" in recorded.run("destroy", code=2)
+    assert "commands:" in recorded.run("--help")
+
+
+def test_a_role_that_is_missing_is_named(recorded):
+    (recorded.tools / "failing").write_text("storage container exists", encoding="utf-8")
+
+    told = recorded.run("init", code=1)
+
+    assert "`az storage container exists` exited with 1: " in told
+    assert "needs the role Storage Blob Data Contributor on thestate." in told
+
+
+def test_a_failure_of_terraform_fails(recorded):
+    (recorded.tools / "failing").write_text("plan", encoding="utf-8")
+    recorded.run("init")
+
+    assert "error: `terraform plan` exited with 1" in recorded.run("plan", code=1)
+    assert not (recorded.root / "outputs").exists()
+
+
+def test_a_person_logs_in_with_az(recorded):
+    recorded.run("init")
+    recorded.run("plan")
+
+    (plan,) = recorded.calls("terraform", "plan")
+    assert plan[-1] == {"ARM_SUBSCRIPTION_ID": "a-subscription"}
+    assert recorded.calls("az", "storage", "blob") == []
+
+
+def test_a_build_logs_in_as_its_service_connection_and_no_argument_holds_a_secret(recorded):
+    recorded.run("init", **BUILD)
+    recorded.run("plan", **BUILD)
+
+    (plan,) = recorded.calls("terraform", "plan")
+    assert plan[-1] == {
+        "ARM_USE_OIDC": "true",
+        "ARM_USE_CLI": "false",
+        "ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID": "a-connection",
+        "ARM_CLIENT_ID": "a-client",
+        "ARM_TENANT_ID": "a-tenant",
+        "ARM_SUBSCRIPTION_ID": "another-subscription",
+        "ARM_OIDC_REQUEST_TOKEN": "token of the job",
+        "ARM_OIDC_REQUEST_URL": "https://dev.azure.com/oidc",
+    }
+    assert not [call for call in recorded.calls() if "token of the job" in " ".join(call[:-1])]
+
+
+def test_the_environment_of_the_build_wins_over_the_file(recorded):
+    recorded.run("init")
+    recorded.run("plan", BASE_NAME="testml", LOCATION="westeurope")
+
+    (plan,) = recorded.calls("terraform", "plan")
+    assert {word for word in plan[:-1] if word.startswith("-var")} == {
+        "-var=project=diabetes-regression",
+        "-var=base_name=testml",
+        "-var=location=westeurope",
+        "-var=resource_group=mlops-RG",
+        "-var=workspace_name=mlops-AML-WS",
+    }
+
+
+def test_what_is_handed_on_holds_no_plan(recorded):
+    recorded.run("init", **BUILD)
+    recorded.run("plan", **BUILD)
+
+    folder = recorded.root / "outputs" / "terraform-plan"
+    assert {file.name: file.read_text("utf-8") for file in folder.iterdir()} == {
+        "plan.txt": "Plan: 6 to add\n",
+        "plan.sha256": hashlib.sha256(b"a plan").hexdigest(),
+        "lock.hcl": "a lock",
+    }
+    (upload,) = recorded.calls("az", "storage", "blob", "upload")
+    assert upload[:4] == ["--container-name", "tfstate", "--name", "diabetes-regression/7.tfplan"]
+
+
+@pytest.fixture
+def planned(recorded):
+    recorded.run("init", **BUILD)
+    recorded.run("plan", **BUILD)
+    return recorded
+
+
+def test_apply_applies_that_plan(planned):
+    planned.run("apply", **BUILD)
+
+    (apply,) = planned.calls("terraform", "apply")
+    assert apply[:-2] == ["-input=false", "-lock-timeout=5m"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"BUILD_SOURCEBRANCH": "refs/pull/3/merge"}, "and this is refs/pull/3/merge."),
+        ({"BUILD_SOURCEBRANCH": "refs/heads/main2"}, "and this is refs/heads/main2."),
+        ({"BUILD_SOURCEBRANCH": ""}, "and this is no build."),
+    ],
+    ids=["pull request", "another branch", "a person"],
+)
+def test_only_the_main_branch_applies(planned, environment, said):
+    told = planned.run("apply", code=1, **{**BUILD, **environment})
+
+    assert told.strip() == f"error: Only a build of refs/heads/main applies a plan, {said}"
+    assert planned.calls("terraform", "apply") == []
+
+
+def test_another_plan_than_the_approved_one_is_refused(planned):
+    (planned.tools / "kept-plan").write_text("another plan", encoding="utf-8")
+
+    told = planned.run("apply", code=1, **BUILD)
+
+    assert "error: The plan beside the state is not the one that was approved" in told
+    assert planned.calls("terraform", "apply") == []
+
+
+@pytest.mark.parametrize("command", ["init", "apply"])
+def test_without_the_artifact_nothing_happens(planned, command):
+    told = planned.run(command, "no/such/folder", code=1, **BUILD)
+
+    assert re.search(r"error: no/such/folder/\S+ is not there: download the artifact that `plan` left\.", told)
+    assert planned.calls("terraform", "apply") == []
+
+
+def test_outputs_are_told_to_the_agent_and_secrets_are_not_shown(recorded):
+    told = recorded.run("outputs", **BUILD).splitlines()
+
+    assert told == [
+        "WORKSPACE_NAME = a-workspace",
+        "##vso[task.setvariable variable=WORKSPACE_NAME;isOutput=true;issecret=false]a-workspace",
+        'ZONES = ["1", "2"]',
+        '##vso[task.setvariable variable=ZONES;isOutput=true;issecret=false]["1", "2"]',
+        "KEY = (sensitive)",
+        "##vso[task.setvariable variable=KEY;isOutput=true;issecret=true]p%AZP25ss%0Aword",
+    ]
+
+
+def test_a_person_sees_no_secret(recorded):
+    told = recorded.run("outputs")
+
+    assert "KEY = (sensitive)" in told
+    assert "##vso" not in told
+    assert "word\n" not in told.replace("KEY", "")
+
+
+# -- fetching it ---
+
+
+class Releases(NamedTuple):
+    url: str
+    asked: list[str]
+
+
+@pytest.fixture
+def service():
+    """Return a server that answers everything with the same, and what it was asked."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append((self.path, dict(self.headers)))
+            self.send_response(200 if self.command == "GET" else 400)
+            self.end_headers()
+            self.wfile.write(b"an archive")
+
+        do_POST = do_CONNECT = do_GET  # noqa: N815
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Releases(f"http://127.0.0.1:{server.server_port}", asked)
+        server.shutdown()
+
+
+def test_the_version_that_is_there_is_not_fetched(recorded, service):
+    told = recorded.run("install", TERRAFORM_RELEASES=service.url)
+
+    assert told == "Terraform 1.11.4 is installed.\n"
+    assert service.asked == []
+
+
+def test_another_archive_than_the_pinned_one_is_refused(recorded, service):
+    edit(recorded.tools, "terraform", "1.11.4", "1.5.0")
+
+    told = recorded.run("install", TERRAFORM_RELEASES=service.url, **BUILD, code=1)
+
+    assert [path for path, _ in service.asked] == ["/1.11.4/terraform_1.11.4_linux_amd64.zip"]
+    assert "error: What was fetched is not Terraform 1.11.4: its digest is " in told
+    assert "##vso" not in told
+
+
+def test_a_service_out_of_reach_is_told_with_the_remedy(recorded):
+    edit(recorded.tools, "terraform", "1.11.4", "1.5.0")
+
+    told = recorded.run("install", TERRAFORM_RELEASES="http://127.0.0.1:9", code=1)
+
+    assert re.match(
+        r"error: Terraform cannot be fetched from http://127.0.0.1:9/1.11.4 \(.*\): install Terraform", told
+    )
+
+
+def test_the_pinned_archive_is_unpacked(described, tmp_path):
+    spec = importlib.util.spec_from_file_location("terraform", described.path / "environment_setup" / "terraform.py")
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as writing:
+        writing.writestr("terraform", "a program")
+
+    program.unpack(archive.getvalue(), hashlib.sha256(archive.getvalue()).hexdigest(), tmp_path / "bin")
+
+    unpacked = tmp_path / "bin" / "terraform"
+    assert unpacked.read_text() == "a program"
+    assert unpacked.stat().st_mode & stat.S_IXUSR
+
+
+@pytest.mark.slow
+@pytest.mark.tool("terraform")
+def test_the_real_terraform_asks_azure_devops_for_a_token_of_the_connection(recorded, service):
+    (recorded.tools / "terraform").unlink()
+    path = f"{recorded.tools}:{os.environ['PATH']}"
+    proxies = {"HTTPS_PROXY": service.url, "NO_PROXY": "127.0.0.1", "CHECKPOINT_DISABLE": "1"}
+
+    told = recorded.run("init", code=1, **{**BUILD, **proxies, "PATH": path, "SYSTEM_OIDCREQUESTURI": service.url})
+
+    asked = [(path, headers) for path, headers in service.asked if "serviceConnectionId=a-connection" in path]
+    assert asked, told
+    assert {headers["Authorization"] for _, headers in asked} == {"Bearer token of the job"}
+    assert "Invalid backend configuration" not in told
+
+
+# -- the steps of a pipeline ---
+
+PIPELINE = """
+trigger: none
+variables:
+- template: variables.yml
+stages:
+- stage: Plan
+  jobs:
+  - template: templates/job.yml
+    parameters:
+      name: plan
+      displayName: Plan
+      steps:
+      - template: /.pipelines/templates/terraform-plan.yml@self
+- stage: Deploy
+  jobs:
+  - template: templates/job.yml
+    parameters:
+      name: deploy
+      displayName: Deploy
+      steps:
+      - template: /.pipelines/templates/terraform-deploy.yml@self
+  - template: templates/job.yml
+    parameters:
+      name: reads
+      displayName: Read
+      dependsOn: [deploy]
+      variables:
+        WORKSPACE: $[ dependencies.deploy.outputs['infrastructure.WORKSPACE_NAME'] ]
+        KEY: $[ dependencies.deploy.outputs['infrastructure.KEY'] ]
+      steps:
+      - script: echo "$(WORKSPACE), and a key of ${#KEY} characters"
+        displayName: Tell
+"""
+
+
+@pytest.fixture
+def local(described, recorded):
+    """Return an agent that runs the steps, but does not install Python's packages."""
+    (recorded.root / ".pipelines" / "infrastructure.yml").write_text(PIPELINE, encoding="utf-8")
+
+    def script(step):
+        if "make setup" not in step.written["script"]:
+            TASKS["script"](step)
+
+    path = f"{recorded.tools}:{Path(sys.executable).parent}:/usr/bin:/bin"
+    tasks = {**TASKS, "script": script}
+    local = agent(described, recorded.root, recorded.tools.parent / "agent", tasks, **recorded.environment)
+    local.environment["PATH"] = path
+    return local
+
+
+def test_a_build_plans_applies_and_hands_its_outputs_on(local, recorded):
+    build = local.run(".pipelines/infrastructure.yml")
+
+    assert build.result == "Succeeded", report(build.steps())
+    assert build.job("Deploy.reads").steps[-1].told == f"a-workspace, and a key of {len(SECRET)} characters\n"
+    assert {file.name for file in (build.artifacts / "terraform-plan").iterdir()} == {
+        "plan.txt",
+        "plan.sha256",
+        "lock.hcl",
+    }
+    (apply,) = recorded.calls("terraform", "apply")
+    assert apply[-1]["ARM_ADO_PIPELINE_SERVICE_CONNECTION_ID"].endswith("azure-resource-connection")
+    assert "-lockfile=readonly" in recorded.calls("terraform", "init")[-1]
+    assert SECRET.splitlines()[-1] not in report(build.steps())
+
+
+def test_a_build_of_another_branch_plans_and_does_not_apply(local, recorded):
+    local.predefined = {**local.predefined, "Build.SourceBranch": "refs/heads/feature"}
+
+    build = local.run(".pipelines/infrastructure.yml")
+
+    assert (build.stages["Plan"].result, build.stages["Deploy"].result) == ("Succeeded", "Failed")
+    assert recorded.calls("terraform", "apply") == []
+
+
+def test_a_plan_that_failed_is_not_applied(local, recorded):
+    (recorded.tools / "failing").write_text("plan", encoding="utf-8")
+
+    build = local.run(".pipelines/infrastructure.yml")
+
+    assert (build.stages["Plan"].result, build.stages["Deploy"].result) == ("Failed", "Skipped")
+    assert not build.artifacts.exists()
