@@ -14,6 +14,10 @@ resource "azurerm_resource_group" "made" {
   name     = var.resource_group
   location = var.location
   tags     = local.tags
+
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 data "azurerm_resource_group" "given" {
@@ -62,7 +66,7 @@ resource "azurerm_storage_account" "workspace" {
     expiration_action = "Log"
   }
 
-  # Data, models and logs of all runs: another name or region would delete them.
+  # Data, models and logs of all runs: another name or region would delete them, and is refused. So it is below.
   lifecycle {
     prevent_destroy = true
   }
