@@ -86,6 +86,13 @@ SECURE = {
         "minimumTlsVersion": "TLS1_2",
         "allowBlobPublicAccess": False,
         "allowCrossTenantReplication": False,
+        "defaultToOAuthAuthentication": True,
+        "isLocalUserEnabled": False,
+        "sasPolicy": {"sasExpirationPeriod": "1.00:00:00", "expirationAction": "Log"},
+    },
+    "storageAccounts/blobServices": {
+        "deleteRetentionPolicy": {"enabled": True, "days": 7},
+        "containerDeleteRetentionPolicy": {"enabled": True, "days": 7},
     },
     "vaults": {
         "enableRbacAuthorization": True,
@@ -116,7 +123,8 @@ def test_the_workspace_has_an_identity_and_insights_keep_their_data_in_logs(temp
 
 
 def test_every_resource_that_can_has_the_project_s_tag(template):
-    tagged = [one for one in template["resources"] if not one["type"].endswith("roleAssignments")]
+    untaggable = ("roleAssignments", "blobServices")
+    tagged = [one for one in template["resources"] if not one["type"].endswith(untaggable)]
 
     assert len(tagged) == 7
     assert {one["tags"] for one in tagged} == {"[parameters('tags')]"}
