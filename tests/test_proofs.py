@@ -1,13 +1,15 @@
 """What takes minutes, or programs that not everybody has: `make prove`."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import BIN, COMBINATIONS, ROOT, bake, run
-from local_pipelines import edit
+from local_pipelines import edit, groups, repository
 
 pytestmark = pytest.mark.prove
 IMAGE, BASE = "localhost/agent:proof", "localhost/stand-in:proof"
@@ -79,6 +81,34 @@ def test_the_scanner_finds_a_secret(checkers, tmp_path):
     (tmp_path / "settings.py").write_text(f'connection = "AccountName=a;AccountKey={key}"\n', encoding="utf-8")
 
     assert json.loads(run(checkers / "detect-secrets", "scan", "--all-files", ".", cwd=tmp_path))["results"]
+
+
+# -- checkers of somebody else's, where CHECKERS names their folder ---
+
+CHECKERS = Path(os.environ.get("CHECKERS", ""))
+others = pytest.mark.skipif("CHECKERS" not in os.environ, reason="CHECKERS names no folder")
+
+
+@others
+@pytest.mark.parametrize("wait_on", ["agent", "server"])
+def test_another_checker_of_pipelines_finds_nothing(baked, tmp_path, wait_on):
+    root = repository(baked, tmp_path / "repository")
+    edit(root, ".pipelines/variables.yml", "value: agent", f"value: {wait_on}")
+    held = {name: list(values) for name, values in groups(baked.answers).items()}
+    (tmp_path / "groups.json").write_text(json.dumps(held), encoding="utf-8")
+    tasks = CHECKERS / "data" / "azure_pipelines_tasks.json"
+
+    command = (sys.executable, CHECKERS / "check_azure_pipelines.py", root, "--strict")
+    run(*command, "--tasks", tasks, "--groups", tmp_path / "groups.json")
+
+
+@others
+def test_another_checker_of_arm_finds_nothing(baked):
+    if baked.answers["infrastructure"] != "arm":
+        pytest.skip("the resources are described elsewhere")
+    folder = baked.path / "environment_setup" / "arm-templates"
+    files = (folder / "cloud-environment.json", folder / "cloud-environment.parameters.json")
+    run(sys.executable, CHECKERS / "check_arm.py", *files, "--types", CHECKERS / "data" / "arm_types.json")
 
 
 # -- the agent's image ---
