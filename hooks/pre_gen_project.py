@@ -43,16 +43,15 @@ PATTERNS = {
     ),
     "variable_group": OF_AZURE_DEVOPS,
     "azure_connection": OF_AZURE_DEVOPS,
-    "azure_location": (r"[A-Za-z][A-Za-z ]*[0-9]?", "letters, perhaps a digit: `az account list-locations` has all"),
     "base_name": (r"[A-Za-z][A-Za-z0-9]{2,}", "at least 3 letters and digits, a letter first"),
     "agent_image_name": (
-        r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*",
-        "lower-case letters and digits, with dots, hyphens, underscores and slashes between them",
+        r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*",
+        "lower-case letters and digits, with a dot, one or two underscores, hyphens or a slash between them",
     ),
     "agent_image_tag": (r"[A-Za-z0-9_][A-Za-z0-9_.-]*", "letters, digits, underscores, dots and hyphens"),
 }
 
-# Azure's public regions. New ones appear, so an unknown name is refused only if it looks like one of these.
+# Azure's public regions. For one that is newer, answer another and change the rendered files: they are two lines.
 REGIONS = """
 australiacentral australiacentral2 australiaeast australiasoutheast austriaeast belgiumcentral brazilsouth
 brazilsoutheast canadacentral canadaeast centralindia centralus chilecentral eastasia eastus eastus2 francecentral
@@ -126,11 +125,14 @@ def wrong_form(question, answer):
     return None
 
 
-def region_meant(location):
-    """Say which region is meant by a name that is nearly one, or return None."""
+def unknown_region(location):
+    """Say which region may be meant by a name that is none, or return None."""
     name, regions = location.lower().replace(" ", ""), REGIONS.split()
-    close = difflib.get_close_matches(name, regions, n=1, cutoff=0.8)
-    return close[0] if close and name not in regions and name.isalnum() else None
+    if name in regions:
+        return None
+    close = difflib.get_close_matches(name, regions, n=1, cutoff=0.7)
+    meant = f"did you mean {close[0]}?" if close else "`az account list-locations` has all."
+    return f"Azure has no public region {location!r}; {meant}"
 
 
 def taken_by(package):
@@ -151,8 +153,8 @@ def problems(answers):
     for question in LONGEST:
         if reason := wrong_form(question, answers[question]):
             yield f"{question}: {reason}"
-    if meant := region_meant(answers["azure_location"]):
-        yield f"azure_location: Azure has no {answers['azure_location']!r}; did you mean {meant}?"
+    if reason := unknown_region(answers["azure_location"]):
+        yield f"azure_location: {reason}"
     package = answers["package_name"]
     if owner := taken_by(package):
         yield f"package_name: {package!r} is {owner}; add a word to it."

@@ -122,6 +122,49 @@ def test_the_workspace_has_an_identity_and_insights_keep_their_data_in_logs(temp
     assert "logsId" in resource(template, "components")["properties"]["WorkspaceResourceId"]
 
 
+def test_stored_data_is_encrypted_twice(template):
+    assert resource(template, "storageAccounts")["properties"]["encryption"]["requireInfrastructureEncryption"] is True
+
+
+def test_the_workspace_hangs_on_what_is_made_with_it(template):
+    properties = resource(template, "MachineLearningServices/workspaces")["properties"]
+
+    links = {
+        name: properties[name] for name in ("storageAccount", "keyVault", "applicationInsights", "containerRegistry")
+    }
+    assert links == {
+        "storageAccount": "[variables('storageId')]",
+        "keyVault": "[variables('vaultId')]",
+        "applicationInsights": "[variables('insightsId')]",
+        "containerRegistry": "[variables('registryId')]",
+    }
+
+
+def test_a_cluster_is_made_when_asked_costs_nothing_idle_and_takes_no_login(template):
+    cluster = resource(template, "workspaces/computes")
+
+    assert cluster["condition"] == "[parameters('createCompute')]"
+    assert template["parameters"]["createCompute"]["defaultValue"] is False
+    assert cluster["identity"] == {"type": "SystemAssigned"}
+    assert cluster["properties"]["properties"]["remoteLoginPortPublicAccess"] == "Disabled"
+    assert cluster["properties"]["properties"]["scaleSettings"]["minNodeCount"] == 0
+
+
+# learn.microsoft.com/azure/role-based-access-control/built-in-roles
+ROLES = {
+    "contributor": "b24988ac-6180-42a0-ab88-20f7382dd24c",
+    "secretsUser": "4633458b-17de-408a-b874-0445c86b69e6",
+    "acrPush": "8311e382-0749-4cb8-b61a-304f252e45ec",
+}
+
+
+def test_roles_are_those_that_are_named_and_go_to_the_principal_that_was_given(template):
+    assigned = [one["properties"] for one in template["resources"] if one["type"].endswith("roleAssignments")]
+
+    assert {name: template["variables"][name].split("'")[-2] for name in ROLES} == ROLES
+    assert {one["principalId"] for one in assigned} == {"[parameters('principalId')]"}
+
+
 def test_every_resource_that_can_has_the_project_s_tag(template):
     untaggable = ("roleAssignments", "blobServices")
     tagged = [one for one in template["resources"] if not one["type"].endswith(untaggable)]
@@ -166,16 +209,16 @@ GROUP = "mlops-RG"
 def azure(defaults, tmp_path):
     """Return a function that runs a program of environment_setup/ against a group, and gives what it says and calls."""
 
-    def azure(*words, found=(), exists=True, group_tags=None, code=0, deleted=(), **variables):
+    def azure(*words, found=(), exists=True, group_tags=None, code=0, failing="-", **variables):
         answers = {
             "group exists": exists,
             "resource list": list(found),
             "group show": {"tags": group_tags},
-            "keyvault list-deleted": list(deleted),
         }
         tools = tmp_path / f"tools-{len(list(tmp_path.iterdir()))}"
         tools.mkdir()
         cases = "".join(f"  '{call}'*) echo '{json.dumps(answer)}' ;;\n" for call, answer in answers.items())
+        cases = f"  '{failing}'*) echo 'Forbidden' >&2; exit 1 ;;\n{cases}"
         script = f'#!/bin/sh\necho "$*" >> {tools}/calls\ncase "$*" in\n{cases}esac\n'
         (tools / "az").write_text(script, encoding="utf-8")
         (tools / "az").chmod(0o755)
@@ -197,7 +240,7 @@ def azure(defaults, tmp_path):
 
 def changing(calls):
     """Return the calls that change something."""
-    return [call for call in calls if re.search(r"^\w+( group)? (create|delete)\b", call)]
+    return [call for call in calls if re.search(r"^\w+( group)? (create|delete)\b|^rest --method delete", call)]
 
 
 def test_a_deployment_names_everything_and_makes_the_group(azure):
@@ -206,6 +249,7 @@ def test_a_deployment_names_everything_and_makes_the_group(azure):
     made, deployed = changing(calls)
     assert made.startswith(f"group create --name {GROUP} --location centralus --tags project=diabetes-regression")
     assert "deployment group create" in deployed
+    assert "--mode" not in deployed  # incremental: what is not in the template stays
     assert "baseName=base location=centralus workspaceName=mlops-AML-WS" in deployed
 
 
@@ -235,13 +279,39 @@ def test_one_s_own_workspace_is_deployed_again(azure):
 
 def test_only_what_carries_the_tag_is_deleted_the_workspace_first(azure):
     found = [{**VAULT, "tags": TAGGED}, {**WORKSPACE, "tags": TAGGED}, {**VAULT, "id": "/o", "tags": OTHER}]
-    gone = {"name": "base-AML-KV", "properties": {"scheduledPurgeDate": "2027-02-19"}}
 
-    told, calls = azure("remove", "delete", found=found, group_tags=TAGGED, deleted=[gone], CONFIRMED=GROUP)
+    told, calls = azure("remove", "delete", found=found, group_tags=TAGGED, CONFIRMED=GROUP)
 
-    deleted = [re.search(r"--ids (\S+)", call)[1] for call in changing(calls)]
-    assert deleted == ["/w", "/v"]
-    assert "keeps its name until 2027-02-19" in told
+    first, second = changing(calls)
+    assert first.startswith("rest --method delete --url https://management.azure.com/w?")
+    assert "forceToPurge=true" in first
+    assert second.startswith("resource delete --ids /v ")
+    assert "Vault base-AML-KV keeps its name for 90 days" in told
+
+
+def test_what_azure_puts_beside_application_insights_keeps_no_group(azure):
+    beside = {"id": "/s", "name": "Application Insights Smart Detection", "type": "microsoft.insights/actiongroups"}
+
+    _, calls = azure("remove", "delete", found=[beside, {**VAULT, "tags": TAGGED}], group_tags=TAGGED, CONFIRMED=GROUP)
+
+    assert calls[-1].startswith("group delete")
+
+
+@pytest.mark.parametrize(
+    ("words", "failing"),
+    [
+        (("arm", "deploy"), "deployment group create"),
+        (("arm", "plan"), "deployment group what-if"),
+        (("arm", "deploy"), "resource list"),
+        (("remove", "delete"), "resource delete"),
+    ],
+)
+def test_a_refusal_of_azure_fails_the_program(azure, words, failing):
+    told, _ = azure(*words, found=[{**VAULT, "tags": TAGGED}], failing=failing, code=1, CONFIRMED=GROUP)
+
+    assert "Traceback" not in told
+    assert f"error: az {failing}" in told
+    assert "Forbidden" in told
 
 
 @pytest.mark.parametrize(("tags", "removed"), [(TAGGED, True), (OTHER, False), (None, False)])
@@ -322,6 +392,7 @@ def test_the_agent_s_image_gets_the_tags_that_were_asked_for(pipelines, defaults
 
     assert build.result == "Succeeded"
     assert (docker["containerRegistry"], docker["repository"]) == ("acrconnection", "mlops/diabetes-regression")
+    assert (docker["command"], docker["buildContext"]) == ("buildAndPush", ".")
     assert docker["tags"].split() == ["build-20261121.1", f"amlsdk-{amlsdk or pinned}", *release, "latest"]
 
 
@@ -331,6 +402,7 @@ def test_resources_are_deployed_from_main_alone_and_after_approval(pipelines, br
 
     assert build.result == "Succeeded"
     assert (build.stages["Deploy"].result == "Succeeded") == deploys
+    assert {given["onTimeout"] for given in got if "onTimeout" in given} <= {"reject"}
     called = [given.get("inlineScript", "approval").split("environment_setup/")[-1] for given in got]
     assert called == ["arm.py plan", *(["approval", "arm.py deploy"] if deploys else [])]
 
@@ -340,6 +412,7 @@ def test_resources_are_removed_by_hand_after_approval(pipelines, defaults):
     build, got = pipelines("infrastructure-remove.yml", resourceGroup="mlops-RG")
 
     assert text.count(": none") == 2
+    assert [given["onTimeout"] for given in got if "onTimeout" in given] == ["reject"]
     called = [given.get("inlineScript", "approval").split("environment_setup/")[-1] for given in got]
     assert called == ["remove.py show", "approval", "remove.py delete"]
     assert build.job("Remove.remove").steps[-1].job.exported()["CONFIRMED"] == "mlops-RG"
@@ -359,3 +432,34 @@ def test_jobs_run_in_the_agent_s_image_when_the_switch_is_on(defaults, tmp_path)
     wanted = {"image": "mlops/diabetes-regression:latest", "endpoint": "acrconnection", "options": "--user 0"}
     assert [job["container"] for job in jobs()] == [wanted] * 3
     assert not [job for job in jobs() if "make setup" in str(job["steps"])]
+
+
+def test_terraform_s_pipeline_plans_waits_and_deploys(cookies_session, tmp_path):
+    baked = bake(cookies_session, {"infrastructure": "terraform"})
+    root = repository(baked, tmp_path / "repository", without=("tests", "docs", "src", "ml_service"))
+    got = []
+
+    def note(step):
+        got.append(step.written.get("inputs", {}).get("inlineScript", step.name).split("terraform.py ")[-1])
+
+    kinds = ("AzureCLI@2", "ManualValidation@1", "script", "publish", "download")
+    local = agent(baked, root, tmp_path / "agent", {**TASKS, **dict.fromkeys(kinds, note)})
+
+    assert local.run(".pipelines/infrastructure-create.yml").result == "Succeeded"
+    assert [word for said in got for word in said.split()[:1] if word in ("plan", "Wait", "apply", "outputs")] == [
+        "plan",
+        "Wait",
+        "apply",
+        "outputs",
+    ]
+
+
+def test_the_agent_s_image_holds_what_is_locked_and_nothing_else(project):
+    text = (project.path / "environment_setup" / "Dockerfile").read_text("utf-8")
+
+    assert re.search(r"^ARG BASE_IMAGE=\S+:\d+\.\d+\.\d+-\S+$", text, re.MULTILINE)
+    installs = re.findall(r"(?:pip install|pip sync).*?(?=\n\S|\n\n)", text, re.DOTALL)
+    assert len(installs) == 3
+    assert all("--require-hashes" in one for one in installs)
+    copied = re.findall(r"^COPY (.*) \S+$", text, re.MULTILINE)
+    assert all(word.startswith("requirements/") for words in copied for word in words.split())

@@ -168,7 +168,7 @@ def test_values_are_those_that_were_answered(described):
     assert dict(re.findall(r'^(\w+) += "(.*)"$', written, re.MULTILINE)) == {
         "project": described.answers["project_slug"],
         "base_name": described.answers["base_name"],
-        "location": described.answers["azure_location"],
+        "location": described.answers["__location"],
         "resource_group": described.answers["resource_group"],
         "workspace_name": described.answers["workspace_name"],
     }
@@ -189,6 +189,8 @@ if (folder / "failing").exists() and said.startswith((folder / "failing").read_t
 file = words[words.index("--file") + 1] if "--file" in words else ""
 match [name, *words]:
     case ["az", "account", "show", *_]: print("a-subscription")
+    case ["az", "resource", "list", *_]:
+        print((folder / "found").read_text() if (folder / "found").exists() else "[]")
     case ["az", "storage", "container", "exists", *_]: print(str((folder / "made").exists()).lower())
     case ["az", "storage", "container", "create", *_]: (folder / "made").touch()
     case ["az", "storage", "blob", "upload", *_]: shutil.copy(file, folder / "kept-plan")
@@ -426,6 +428,22 @@ def test_another_plan_than_the_approved_one_is_refused(planned):
 
     assert "error: The plan beside the state is not the one that was approved" in told
     assert planned.calls("terraform", "apply") == []
+
+
+@pytest.mark.parametrize(
+    ("tags", "adopted"), [(None, True), ({"project": "another"}, True), ({"project": "diabetes-regression"}, False)]
+)
+def test_a_workspace_of_somebody_else_is_left_alone(planned, tags, adopted):
+    found = {"name": "MLOPS-aml-WS", "resourceGroup": "MLOPS-rg", "tags": tags}
+    (planned.tools / "found").write_text(json.dumps([found]), encoding="utf-8")
+    before = len(planned.calls("terraform", "plan"))
+
+    told = planned.run("plan", **BUILD)
+
+    assert ("nothing to apply" in told) == adopted
+    assert len(planned.calls("terraform", "plan")) == before + (not adopted)
+    planned.run("apply", **BUILD)
+    assert len(planned.calls("terraform", "apply")) == (not adopted)
 
 
 @pytest.mark.parametrize("command", ["init", "apply"])

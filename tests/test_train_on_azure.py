@@ -55,6 +55,12 @@ def test_the_first_model_is_registered(builds):
     assert model.keys() == {"name", "version", "metrics", "model_digest"}
 
 
+def test_nodes_pull_images_with_an_identity_of_their_own(project, builds):
+    (cluster,) = project.azure.ask("state?kind=computes")
+
+    assert cluster["identity"]["type"].lower() == "systemassigned"
+
+
 def test_a_worse_model_ends_in_a_warning_with_the_reason(builds):
     told, model = builds["worse"]
 

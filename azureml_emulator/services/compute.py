@@ -81,6 +81,7 @@ def _compute(state: State, name: str, wanted: dict[str, Any], error: dict[str, A
         "type": "Microsoft.MachineLearningServices/workspaces/computes",
         "location": wanted.get("location", state.workspace.region),
         "tags": wanted.get("tags"),
+        **({"identity": wanted["identity"]} if wanted.get("identity") else {}),
         "properties": {
             "computeType": asked["computeType"],
             "computeLocation": asked.get("computeLocation", state.workspace.region),

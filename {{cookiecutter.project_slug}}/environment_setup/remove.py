@@ -9,33 +9,35 @@ from typing import Any
 from azure_cli import AzureError, az, program, setting
 
 FIRST = "Microsoft.MachineLearningServices/workspaces"  # it uses the others
+VAULT = "Microsoft.KeyVault/vaults"
+# What Azure itself puts beside Application Insights, without tags.
+MADE_BY_AZURE = ("microsoft.insights/actiongroups", "microsoft.alertsmanagement/smartdetectoralertrules")
 
 
-def owned(group: str) -> tuple[list[dict[str, Any]], int]:
-    """Return the resources of this project, in the order to delete them, and how many others there are."""
+def owned(group: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the resources of this project, in the order to delete them, and the others."""
     found = az("resource", "list", "--resource-group", group)
     ours = [one for one in found if (one.get("tags") or {}).get("project") == setting("PROJECT")]
-    return sorted(ours, key=lambda one: (one["type"] != FIRST, one["name"])), len(found) - len(ours)
+    return sorted(ours, key=lambda one: (one["type"] != FIRST, one["name"])), [one for one in found if one not in ours]
 
 
-def delete(group: str, ours: list[dict[str, Any]], others: int) -> None:
-    """Delete them, and the group too if this project made it and nothing else is in it."""
+def delete(group: str, ours: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
+    """Delete them, and the group too if this project made it and nothing of anybody else is in it."""
     for one in ours:
         print(f"Deleting {one['type']} {one['name']} ...", flush=True)
-        az("resource", "delete", "--ids", one["id"])
+        if one["type"] == FIRST:  # for good: a workspace that is deleted softly would keep its name for 14 days
+            url = f"https://management.azure.com{one['id']}?api-version=2026-05-01&forceToPurge=true"
+            az("rest", "--method", "delete", "--url", url)
+            az("resource", "wait", "--ids", one["id"], "--deleted", "--timeout", "1800")
+        else:
+            az("resource", "delete", "--ids", one["id"])
+        if one["type"] == VAULT:
+            print(f"Vault {one['name']} keeps its name for 90 days: recover it, or choose another BASE_NAME.")
     tags = az("group", "show", "--name", group).get("tags") or {}
-    if not others and tags.get("project") == setting("PROJECT"):
+    empty = all(one["type"].lower() in MADE_BY_AZURE for one in others)
+    if empty and tags.get("project") == setting("PROJECT"):
         print(f"Deleting resource group {group} ...", flush=True)
         az("group", "delete", "--name", group, "--yes")
-
-
-def tell_of_vaults(ours: list[dict[str, Any]]) -> None:
-    """A deleted vault keeps its name while it can be restored, and nobody may purge it earlier."""
-    names = {one["name"].lower() for one in ours if one["type"] == "Microsoft.KeyVault/vaults"}
-    for vault in az("keyvault", "list-deleted", "--resource-type", "vault") if names else []:
-        if vault["name"].lower() in names:
-            until = vault["properties"]["scheduledPurgeDate"]
-            print(f"Vault {vault['name']} keeps its name until {until}: recover it, or choose another BASE_NAME.")
 
 
 def main() -> None:
@@ -49,12 +51,11 @@ def main() -> None:
         if not az("group", "exists", "--name", group):
             raise AzureError(f"There is no resource group {group}.")
         ours, others = owned(group)
-        print(f"{len(ours)} resources of {setting('PROJECT')}; {others} others stay.")
+        print(f"{len(ours)} resources of {setting('PROJECT')}; {len(others)} others stay.")
         for one in ours:
             print(f"  {one['type']} {one['name']}")
         if action == "delete":
             delete(group, ours, others)
-            tell_of_vaults(ours)
 
 
 if __name__ == "__main__":

@@ -24,12 +24,13 @@ from pathlib import Path
 # What builds run: a plan can only be applied by the version that made it. Hosted images have none since ubuntu-24.04
 # (actions/runner-images#9848). The digest is that of linux_amd64 in HashiCorp's list for this version.
 TERRAFORM_VERSION = "1.11.4"
-TERRAFORM_SHA256 = "1ce994251c00281d6845f0f268637ba50c0005657eb3cf096b92f753b42ef4dc"
+TERRAFORM_SHA256 = "1ce994251c00281d6845f0f268637ba50c0005657eb3cf096b92f753b42ef4dc"  # pragma: allowlist secret
 RELEASES = "https://releases.hashicorp.com/terraform"
 
 FOLDER = Path(__file__).resolve().parent / "tf-templates"
 LOCK, PLAN = FOLDER / ".terraform.lock.hcl", FOLDER / ".terraform" / "plan"
 HANDED_ON = Path("outputs/terraform-plan")
+NOTHING_TO_DO = "nothing-to-do.txt"
 CONTAINER = "tfstate"
 OF_AN_ENVIRONMENT = ("base_name", "location", "resource_group", "workspace_name")
 LOCKING = ("-input=false", "-lock-timeout=5m")
@@ -94,6 +95,12 @@ def init(handed_on: Path | None) -> None:
 def plan(handed_on: Path | None) -> None:
     """write the plan: what it says for people, its digest, and the plan itself beside the state"""
     handed_on = handed_on or HANDED_ON
+    if told := of_somebody_else():
+        handed_on.mkdir(parents=True, exist_ok=True)
+        shutil.copy(LOCK, handed_on / "lock.hcl")
+        (handed_on / NOTHING_TO_DO).write_text(told, encoding="utf-8")
+        say(told)
+        return
     terraform("plan", *LOCKING, f"-out={PLAN}", *(f"-var={k}={v}" for k, v in names().items()), shown=True)
     handed_on.mkdir(parents=True, exist_ok=True)
     (handed_on / "plan.txt").write_text(terraform("show", "-no-color", str(PLAN)) + "\n", encoding="utf-8")
@@ -109,6 +116,9 @@ def apply(handed_on: Path | None) -> None:
     branch = os.environ.get("BUILD_SOURCEBRANCH")
     if branch != "refs/heads/main":
         raise UserError(f"Only a build of refs/heads/main applies a plan, and this is {branch or 'no build'}.")
+    if (nothing := (handed_on or HANDED_ON) / NOTHING_TO_DO).exists():
+        say(nothing.read_text(encoding="utf-8"))
+        return
     approved = existing((handed_on or HANDED_ON) / "plan.sha256").read_text(encoding="utf-8")
     storage("blob", "download", *blob(), "--file", str(PLAN), "--output", "none")
     if digest() != approved.strip():
@@ -150,6 +160,19 @@ def names() -> dict[str, str]:
     own = dict(re.findall(r'^(\w+)\s*=\s*"(.*)"\s*$', written, re.MULTILINE))
     given = {name: os.environ.get(name.upper(), "").strip() or own[name] for name in OF_AN_ENVIRONMENT}
     return {"project": own["project"], **given}
+
+
+def of_somebody_else() -> str:
+    """Say that the workspace is there and was not made by this project, or return nothing."""
+    mine = names()
+    kind = ("--resource-type", "Microsoft.MachineLearningServices/workspaces")
+    found = run("az", "resource", "list", *kind, "--output", "json", remedy="run `az login`")
+    wanted = (mine["resource_group"].lower(), mine["workspace_name"].lower())
+    for one in json.loads(found or "[]"):
+        own = (one.get("tags") or {}).get("project") == mine["project"]
+        if (one["resourceGroup"].lower(), one["name"].lower()) == wanted and not own:
+            return f"Workspace {one['name']} is there and not of this project: nothing to apply."
+    return ""
 
 
 def existing(file: Path) -> Path:

@@ -38,6 +38,7 @@ def create(workspace: Workspace, settings: Settings) -> AmlCompute:
         min_nodes=settings.compute_min_nodes,
         max_nodes=settings.compute_max_nodes,
         idle_seconds_before_scaledown=settings.compute_idle_seconds,
+        identity_type="SystemAssigned",  # with which nodes pull images from a registry that has no admin user
     )
     created = ComputeTarget.create(workspace, settings.compute_name, configuration)
     created.wait_for_completion(timeout_in_minutes=CREATION_MINUTES)

@@ -118,7 +118,7 @@ resource "azurerm_container_registry" "workspace" {
   #checkov:skip=CKV_AZURE_165: Replication is Premium; images are built again from what is committed
   #checkov:skip=CKV_AZURE_166: Quarantine is Premium, and needs a scanner that releases images
   #checkov:skip=CKV_AZURE_167: Retention of untagged manifests is Premium
-  #checkov:skip=CKV_AZURE_233: Zones are Premium
+  #checkov:skip=CKV_AZURE_233: Zones come with the Premium registry
   #checkov:skip=CKV_AZURE_237: Dedicated data endpoints are Premium, and for networks with a firewall
   name                = "${local.base}amlcr"
   resource_group_name = local.resource_group.name
@@ -164,6 +164,11 @@ resource "azurerm_machine_learning_compute_cluster" "training" {
   vm_priority                   = var.compute_priority
   local_auth_enabled            = false
   ssh_public_access_enabled     = false
+
+  # With this it pulls images from the registry, which has no admin user.
+  identity {
+    type = "SystemAssigned"
+  }
 
   scale_settings {
     min_node_count                       = 0
