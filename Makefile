@@ -27,7 +27,7 @@ demo: setup ## bake the defaults into build/, then train, register, serve and sc
 	@echo "The project is in $(BAKED); \`make help\` there lists what it can do."
 
 test: setup ## run all tests, a file at a time on each core
-	$(TOOL) pytest -m "not prove" --numprocesses auto --dist loadfile
+	$(TOOL) pytest -m "not prove" --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-fast: setup ## run the tests that need no environment of their own
 	$(TOOL) pytest -m "not slow and not prove"

@@ -151,6 +151,15 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "tool(name): the test needs this program")
 
 
+# The files that take longest go first, so that no core waits for another in the end.
+LONGEST = ("azure_pipelines", "guide", "train_on_azure", "azure_refuses", "project", "run", "emulator", "terraform")
+
+
+def pytest_collection_modifyitems(items):
+    places = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
 def pytest_runtest_setup(item):
     for marker in item.iter_markers("tool"):
         (tool,) = marker.args

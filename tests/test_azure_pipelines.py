@@ -588,20 +588,23 @@ def few_tests(defaults, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("broken", BROKEN)
-def test_a_broken_change_fails_and_its_build_says_where(defaults, environment, few_tests, tmp_path, broken):
+def test_a_broken_change_fails_and_its_build_says_where(defaults, environment, few_tests, tmp_path):
     python = environment(defaults)
     root = few_tests(python)
-    file, added, fails = BROKEN[broken]
-    path = root / file.format(package=defaults.answers["package_name"])
-    path.write_text(path.read_text("utf-8") + added, encoding="utf-8")
+    for file, added, _ in BROKEN.values():
+        path = root / file.format(package=defaults.answers["package_name"])
+        path.write_text(path.read_text("utf-8") + added, encoding="utf-8")
     local = agent(defaults, root, tmp_path / "agent", PATH=f"{python.parent}:{os.environ['PATH']}")
 
     build = local.run(".pipelines/pr.yml")
 
     assert build.result == "Failed"
-    assert {step.name for step in build.steps() if step.result == "Failed"} == {fails, "Publish what was found"}
+    fails = {step for _, _, step in BROKEN.values()}
+    assert {step.name for step in build.steps() if step.result == "Failed"} == {*fails, "Publish what was found"}
     assert {step.result for step in build.steps()} == {"Failed", "Succeeded"}
+    assert "F401" in told(build)
+    assert "Incompatible types in assignment" in told(build)
+    assert "test_broken" in told(build)
 
 
 @pytest.fixture

@@ -231,7 +231,9 @@ def azure(defaults, tmp_path):
             "PATH": f"{tools}:{os.environ['PATH']}",
             **variables,
         }
-        told = run("python3.11", f"environment_setup/{words[0]}.py", *words[1:], cwd=defaults.path, code=code, **given)
+        told = run(
+            sys.executable, f"environment_setup/{words[0]}.py", *words[1:], cwd=defaults.path, code=code, **given
+        )
         calls = tools / "calls"
         return told, calls.read_text("utf-8").splitlines() if calls.exists() else []
 

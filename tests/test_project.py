@@ -12,7 +12,7 @@ from collections import Counter
 import nbformat
 import pytest
 import yaml
-from conftest import BIN, ROOT, run
+from conftest import BIN, COMBINATIONS, ROOT, bake, run
 from local_pipelines import agent, repository
 
 from pipelines_runner.job import report
@@ -126,7 +126,7 @@ def once_per_python(ended, project, action):
     contents = sorted(
         re.sub(names, "named", path.relative_to(project.path).as_posix() + "\n" + path.read_text(encoding="utf-8"))
         for path in project.files()
-        if path.suffix in (".py", ".toml", ".ipynb", ".txt") or path.parent.name == "src"
+        if path.suffix in (".py", ".toml", ".ipynb", ".txt")
     )
     digest = hashlib.sha256("\0".join(contents).encode())
     if digest.digest() not in ended:
@@ -145,6 +145,14 @@ def test_a_pull_request_finds_style_types_and_tests_in_order(project, environmen
         assert re.search(r"^\d{3,} tests, 0 failed$", report(build.steps()), re.MULTILINE)
 
     once_per_python(ended, project, pull_request)
+
+
+@pytest.mark.slow
+def test_hostile_text_passes_the_tests_that_read_it(cookies_session, environment):
+    project = bake(cookies_session, COMBINATIONS["hostile"])
+    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_parameters.py", "tests/test_register.py")
+
+    run(environment(project), *command, cwd=project.path, PYTHONDONTWRITEBYTECODE="1")
 
 
 @pytest.mark.slow

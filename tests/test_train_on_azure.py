@@ -110,6 +110,19 @@ def test_versions_say_how_they_came_to_be(project, builds):
             assert {name: float(tags[name]) for name in build.model["metrics"]} == build.model["metrics"]
 
 
+def test_the_sdk_sees_the_same_models_as_mlflow(project, builds, tmp_path):
+    told = project.script(
+        "from azureml.core import Model\n"
+        "found = Model.list(workspace, name=chosen.model_name)\n"
+        "print(sorted((model.version, model.tags['build_id']) for model in found))\n"
+        f"print(Model(workspace, chosen.model_name, version=2).download({str(tmp_path)!r}))\n"
+    )
+
+    expected = [(number, tags["build_id"]) for number, tags in sorted(project.versions().items())]
+    assert str(expected) in told
+    assert list(tmp_path.rglob("schema.json"))
+
+
 def test_unchanged_training_is_used_again_and_loses_nothing(project, builds):
     used_again = ("not-evaluated", "equal", "registered-before", "reverted")
     runs = {run["parameters"]["build_id"]: run["steps"] for run in project.azure.ask("runs")}
