@@ -21,10 +21,8 @@ OF_A_JOB = {
 }  # fmt: skip
 OF_A_STAGE = {"stage", "displayName", "dependsOn", "condition", "variables", "jobs"}
 RUNTIME = re.compile(r"\$\[(.*)\]", re.DOTALL)
-ON_SERVER = {  # tasks that run without an agent, and only so
-    "ManualValidation@1",
-    "ms-air-aiagility.vss-services-azureml.azureml-restApi-task.MLPublishedPipelineRestAPITask@0",
-}
+INVOKE = "ms-air-aiagility.vss-services-azureml.azureml-restApi-task.MLPublishedPipelineRestAPITask@0"
+ON_SERVER = {"ManualValidation@1", INVOKE}  # tasks that run without an agent, and only so
 Tasks = Mapping[str, Callable[[Step], None]]
 
 

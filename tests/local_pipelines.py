@@ -1,6 +1,5 @@
 """Azure Pipelines on this machine: an agent for a baked project, and what stands in for Azure's own programs."""
 
-import base64
 import json
 import os
 import re
@@ -10,7 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from pipelines_runner.runner import Agent
+from azureml_emulator import tokens
+from pipelines_runner.runner import INVOKE, Agent
 from pipelines_runner.tasks import TASKS
 from pipelines_runner.templates import Expansion
 
@@ -30,8 +30,6 @@ PREDEFINED = {
     "System.TeamProjectId": "6ce954b1-ce1f-45d1-b94d-e6bf2464ba2c",
 }
 # What the schema of Microsoft's language service does not describe.
-INVOKE = "ms-air-aiagility.vss-services-azureml.azureml-restApi-task.MLPublishedPipelineRestAPITask@0"
-
 NOT_DESCRIBED = {
     INVOKE: "a task of an extension",
     "PublishCodeCoverageResults@2": "the schema has its name, but the inputs of version 1",
@@ -102,9 +100,8 @@ def plain(node):
 
 def azure_cli(folder, subscription):
     """Put a stand-in for `az` into a folder: somebody is logged in, and each call is recorded."""
-    claims = {"exp": time.time() + 3600, "aud": "https://management.azure.com", "sub": "connection", "tid": "t"}
-    part = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-    answer = json.dumps({"accessToken": f"e30.{part}.c2ln", "expires_on": int(claims["exp"]), "tokenType": "Bearer"})
+    token = tokens.issue("t", "connection", 3600, aud="https://management.azure.com")
+    answer = json.dumps({"accessToken": token, "expires_on": int(time.time()) + 3600, "tokenType": "Bearer"})
     folder.mkdir()
     (folder / "az").write_text(
         f'#!/bin/sh\necho "$*" >> {folder}/calls\n'

@@ -18,13 +18,13 @@ import yaml
 from conftest import ROOT, bake, run
 from filelock import FileLock
 from local_azure import PATIENCE
-from local_pipelines import INVOKE, PREDEFINED, ROOTS, agent, azure_cli, edit, expanded, groups, repository
+from local_pipelines import PREDEFINED, ROOTS, agent, azure_cli, edit, expanded, groups, repository
 
 from azureml_emulator import tokens
 from azureml_emulator.session import Session, started
 from pipelines_runner.errors import PipelineError
 from pipelines_runner.job import report
-from pipelines_runner.runner import Agent
+from pipelines_runner.runner import INVOKE, Agent
 from pipelines_runner.tasks import TASKS
 from pipelines_runner.templates import Expansion, load
 

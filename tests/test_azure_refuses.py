@@ -1,12 +1,13 @@
 """What the programs of ml_service/ do when Azure, a setting or a run is not as it should be, and how they go on."""
 
-import base64
 import json
 import re
 import time
 
 import pytest
 from local_azure import working
+
+from azureml_emulator import tokens
 
 pytestmark = pytest.mark.slow
 
@@ -134,12 +135,7 @@ def az(folder, code):
 
 def token(expires):
     """Return a token such as `az` gives: of a person, signed by nobody."""
-    claims = {"exp": expires, "tid": "22222222-2222-2222-2222-222222222222", "sub": "a person"}
-    claims["aud"] = "https://management.azure.com"
-    parts = [
-        base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({"alg": "none"}, claims)
-    ]
-    return ".".join([*parts, "c2ln"])
+    return tokens.issue("a-tenant", "a person", expires - time.time(), aud="https://management.azure.com")
 
 
 @pytest.mark.parametrize("login", ["azure_cli", "federated"])
