@@ -31,15 +31,14 @@ def measure(scratch: Path) -> list[tuple[str, str]]:
                 build(project, str(number), azure.environment)
             runs = azure.ask("runs")
         assert not any(step["reused"] for run in runs for step in run["steps"])
-        with_champion = runs[1:]
-        fastest = min(sum(step["seconds"] for step in run["steps"]) for run in with_champion)
-        figures.append((f"a run of three steps on the local Azure ML, {kind}", f"{fastest:.1f} s"))
+        fastest = min(sum(step["seconds"] for step in run["steps"]) for run in runs)
+        figures.append((f"a run of three steps on the local Azure ML, nothing compared, {kind}", f"{fastest:.1f} s"))
     return figures
 
 
 def build(project: Path, build_id: str, variables: dict[str, str]) -> None:
-    """Submit and wait. The switch lets a build register what is no better than the champion it was compared with."""
-    settings = {**variables, "BUILD_BUILDID": build_id, "ALLOW_RUN_CANCEL": "false"}
+    """Submit and wait. Switched off, the evaluation lets every build register."""
+    settings = {**variables, "BUILD_BUILDID": build_id, "RUN_EVALUATION": "false"}
     for words in (["submit"], ["wait", "--every", "0.2"]):
         command = [project / ".venv" / "bin" / "python", "-m", f"ml_service.{words[0]}", *words[1:]]
         subprocess.run(command, cwd=project, env=settings, check=True, capture_output=True)
