@@ -7,6 +7,10 @@ from pathlib import Path
 # question -> answer -> the paths that this answer brings, written with {package_name} and the like.
 # A path named here stays if a chosen answer names it. Every other path always stays.
 BROUGHT_BY = {
+    "deploy_aci": {True: ["requirements/inference.txt"], False: []},
+    "deploy_webapp": {True: [], False: []},
+    "aks": {"none": [], "service": ["requirements/inference.txt"], "canary": []},
+    "batch_scoring": {True: ["requirements/batch.txt"], False: []},
     "infrastructure": {
         "arm": [
             ".pipelines/templates/arm-deploy.yml",

@@ -20,6 +20,9 @@ HASHED = ("--quiet", "--universal", "--fork-strategy", "fewest", "--generate-has
 
 APART = ("az", "uv")  # installed by themselves
 
+# Answers that matter only together with others: what is derived from them, and what it is then.
+DERIVED = {"deploy_aci": {False: ("__azureml_service", "")}}
+
 Answer = tuple[str, object]
 
 
@@ -86,7 +89,8 @@ def condition(name: str, default: dict[str, str], flipped: dict[Answer, dict[str
     """Return when a package is part of a lock, as Jinja says it; None if always."""
     kind = "==" if name not in default else "!="
     differing = [answer for answer, entries in flipped.items() if (name in entries) != (name in default)]
-    tests = [f"cookiecutter.{question} {kind} {json.dumps(answer)}" for question, answer in differing]
+    derived = [DERIVED.get(question, {}).get(answer, (question, answer)) for question, answer in differing]
+    tests = [f"cookiecutter.{question} {kind} {json.dumps(answer)}" for question, answer in derived]
     return (" or " if kind == "==" else " and ").join(tests) or None
 
 
@@ -108,7 +112,8 @@ def main() -> None:
     for project in (default, *flipped.values()):
         lock(project, resolved)
     for path in sorted((default / "requirements").glob("*.txt")):
-        others = {answer: read_lock(project / "requirements" / path.name) for answer, project in flipped.items()}
+        beside = {answer: project / "requirements" / path.name for answer, project in flipped.items()}
+        others = {answer: read_lock(file) for answer, file in beside.items() if file.exists()}
         text = merge(read_lock(path), others)
         (PROJECT / "requirements" / path.name).write_text(text, encoding="utf-8")
 

@@ -37,6 +37,8 @@ COMBINATIONS = {
         for answer in answers
         if answer != (QUESTIONS[question] if isinstance(QUESTIONS[question], bool) else answers[0])
     },
+    "fewest": {"deploy_aci": False, "batch_scoring": False},
+    "most": {"infrastructure": "terraform", "deploy_webapp": True, "aks": "canary", "example": "safe_driver"},
     "hostile": {"project_name": HOSTILE, "organisation": HOSTILE},
     "shortest": {"project_name": "q", "organisation": "q"},
     "longest": {

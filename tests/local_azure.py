@@ -99,10 +99,11 @@ def prepared(cookies, example, folder):
 def working(cookies, environment, example, folder):
     """Give a project with a local Azure ML of its own, both fast. No call may have been unknown in the end.
 
-    Steps run with what a job's environment pins, not with what a person's machine has.
+    Steps run with what a job's environment pins, not with what a person's machine has. Programs of ml_service/ ask for
+    the same packages whatever the example, so they share an environment.
     """
     baked = prepared(cookies, example, folder / "project")
-    python, steps = environment(baked), environment(baked, "train")
+    python, steps = environment(bake(cookies, {})), environment(baked, "train")
     (folder / "forks").mkdir()
     forks = Forks(str(python), folder / "forks", SDK, **PATIENCE)
     try:

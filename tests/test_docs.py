@@ -94,6 +94,8 @@ def prompt_of(question):
 
 def default_of(question):
     default = QUESTIONS[question]
+    if isinstance(default, bool):
+        return "yes" if default else "no"
     if isinstance(default, list):
         return ", ".join(f"`{answer}`" for answer in default)
     return "derived" if "{{" in default else default
