@@ -4,12 +4,20 @@ import json
 import shutil
 from pathlib import Path
 
+CANARY = [
+    "deployment/canary.py",
+    "deployment/cluster.py",
+    "deployment/kubernetes",
+    "deployment/load_test.py",
+    "deployment/stages.py",
+]
+
 # question -> answer -> the paths that this answer brings, written with {package_name} and the like.
 # A path named here stays if a chosen answer names it. Every other path always stays.
 BROUGHT_BY = {
     "deploy_aci": {True: ["requirements/inference.txt"], False: []},
     "deploy_webapp": {True: [], False: []},
-    "aks": {"none": [], "service": ["requirements/inference.txt"], "canary": []},
+    "aks": {"none": [], "service": ["requirements/inference.txt"], "canary": CANARY},
     "batch_scoring": {True: ["requirements/batch.txt"], False: []},
     "infrastructure": {
         "arm": [
