@@ -4,21 +4,31 @@ import json
 import shutil
 from pathlib import Path
 
-CANARY = [
+# What finds the model of a build, for the pipelines that deploy it or score files with it.
+OF_A_BUILD = (
+    ".pipelines/templates/model-file.yml",
+    ".pipelines/templates/model.yml",
+    "ml_service/model_of_build.py",
+)
+
+CANARY = (
+    ".pipelines/templates/canary.yml",
+    ".pipelines/templates/canary-job.yml",
+    ".pipelines/templates/canary-stage.yml",
     "deployment/canary.py",
     "deployment/cluster.py",
     "deployment/kubernetes",
     "deployment/load_test.py",
     "deployment/stages.py",
-]
+)
 
 # question -> answer -> the paths that this answer brings, written with {package_name} and the like.
 # A path named here stays if a chosen answer names it. Every other path always stays.
 BROUGHT_BY = {
-    "deploy_aci": {True: ["requirements/inference.txt"], False: []},
-    "deploy_webapp": {True: [], False: []},
-    "aks": {"none": [], "service": ["requirements/inference.txt"], "canary": CANARY},
-    "batch_scoring": {True: ["requirements/batch.txt"], False: []},
+    "deploy_aci": {True: [*OF_A_BUILD, "requirements/inference.txt"], False: []},
+    "deploy_webapp": {True: [*OF_A_BUILD], False: []},
+    "aks": {"none": [], "service": [*OF_A_BUILD, "requirements/inference.txt"], "canary": [*OF_A_BUILD, *CANARY]},
+    "batch_scoring": {True: [*OF_A_BUILD, "requirements/batch.txt"], False: []},
     "infrastructure": {
         "arm": [
             ".pipelines/templates/arm-deploy.yml",

@@ -11,6 +11,8 @@ from typing import Any
 from .errors import PipelineError
 from .expressions import evaluate, text, true
 from .job import KINDS_OF_STEP, Job, Step
+from .resources import Run, pipelines
+from .resources import variables as of_resources
 from .templates import Expansion, Known, Names
 
 SUCCEEDED, WITH_ISSUES, FAILED = "Succeeded", "SucceededWithIssues", "Failed"
@@ -19,6 +21,7 @@ GOOD = (SUCCEEDED, WITH_ISSUES)
 OF_A_JOB = {
     "job", "displayName", "dependsOn", "condition", "timeoutInMinutes", "variables", "pool", "container", "steps"
 }  # fmt: skip
+OF_A_DEPLOYMENT = (OF_A_JOB - {"job"}) | {"deployment", "environment"}
 OF_A_STAGE = {"stage", "displayName", "dependsOn", "condition", "variables", "jobs"}
 RUNTIME = re.compile(r"\$\[(.*)\]", re.DOTALL)
 INVOKE = "ms-air-aiagility.vss-services-azureml.azureml-restApi-task.MLPublishedPipelineRestAPITask@0"
@@ -43,6 +46,8 @@ class Build:
     stages: dict[str, Ran]
     artifacts: Path
     number: str
+    file: str
+    branch: str
 
     @property
     def result(self) -> str:
@@ -73,22 +78,33 @@ class Agent:
     environment: dict[str, str]
     predefined: dict[str, str]
     canceled: tuple[str, ...] = ()  # jobs, as stage.job, that somebody cancels when they start
+    pipelines: Mapping[str, str] = field(default_factory=dict)  # by their names in the organisation, the files
+    builds: list[Build] = field(default_factory=list)  # all there were
 
-    def run(self, file: str, *, number: str = "", **given: Any) -> Build:
-        """Run a root pipeline with these values of its parameters; a build with the number of another is its re-run."""
+    def run(self, file: str, *, number: str = "", after: Build | None = None, **given: Any) -> Build:
+        """Run a root pipeline with these values of its parameters; a build with the number of another is its re-run.
+
+        It starts by hand, or since another build has ended, which must be one that starts it.
+        """
         attempts = len(list(self.folder.glob("build-*"))) + 1
         folder = self.folder / f"build-{attempts}"
         folder.mkdir(parents=True)
         predefined = {**self.predefined, "Build.BuildId": number or str(attempts)}
+        if after:
+            predefined |= {"Build.Reason": "ResourceTrigger", "Build.SourceBranch": after.branch}
         pipeline = Expansion(self.root).pipeline(file, given, predefined, self.groups)
+        runs = [Run(one.file, one.number, one.result, one.branch) for one in self.builds]
+        cause = runs[self.builds.index(after)] if after else None
+        predefined |= of_resources(pipelines(pipeline.get("resources")), self.pipelines, runs, cause)
         variables = {**predefined, **pipeline["variables"]}
         number = predefined["Build.BuildId"]
-        build = Build({}, self.folder / f"artifacts-{number}", number)
+        build = Build({}, self.folder / f"artifacts-{number}", number, file, predefined.get("Build.SourceBranch", ""))
         written = pipeline["stages"]
         by_default = {stage["stage"]: [earlier["stage"]] for earlier, stage in pairwise(written)}
         for stage, earlier in in_order(written, "stage", by_default, build.stages):
             check_keys(stage, OF_A_STAGE)
             build.stages[stage["stage"]] = self.stage(stage, earlier, variables, folder, build.artifacts)
+        self.builds.append(build)
         return build
 
     def stage(
@@ -100,8 +116,7 @@ class Agent:
             return Ran(SKIPPED)
         ran: dict[str, Ran] = {}
         from_stages = Known({name: Known(named_results(one.jobs)) for name, one in earlier.items()})
-        for job, needed in in_order(stage["jobs"], "job", {}, ran):
-            check_keys(job, OF_A_JOB)
+        for job, needed in in_order([as_job(one) for one in stage["jobs"]], "job", {}, ran):
             known = {"variables": Known(variables), "dependencies": Known(named_results(needed))}
             known["stageDependencies"] = from_stages
             if f"{stage['stage']}.{job['job']}" in self.canceled:
@@ -113,7 +128,8 @@ class Agent:
                 )
             else:
                 ran[job["job"]] = Ran(SKIPPED)
-        return Ran(worst([job.result for job in ran.values() if job.result != SKIPPED]), ran)
+        outputs = {f"{name}.{output}": value for name, job in ran.items() for output, value in job.outputs.items()}
+        return Ran(worst([job.result for job in ran.values() if job.result != SKIPPED]), ran, outputs=outputs)
 
     def job(self, job: Names, variables: dict[str, str], folder: Path, artifacts: Path) -> Ran:
         running = Job(
@@ -127,12 +143,15 @@ class Agent:
         if not job.get("pool"):
             raise PipelineError(f"Job {job['job']} does not say where it runs.")
         if not running.on_server:
-            shutil.copytree(self.root, running.sources, symlinks=True)
+            if "environment" not in job or any(step.get("checkout") == "self" for step in job["steps"]):
+                shutil.copytree(self.root, running.sources, symlinks=True)
+            running.sources.mkdir(parents=True, exist_ok=True)
             running.results.mkdir()
         for step in job["steps"]:
             self.step(Step(step, running))
         result = FAILED if running.failed else WITH_ISSUES if running.issues else SUCCEEDED
-        return Ran(result, {}, running.steps, running.outputs)
+        prefix = f"{job['job']}." if "environment" in job else ""
+        return Ran(result, {}, running.steps, {prefix + name: value for name, value in running.outputs.items()})
 
     def step(self, step: Step) -> None:
         names = {"variables": {**step.job.variables, **step.job.outputs}}
@@ -174,6 +193,26 @@ def named_results(earlier: dict[str, Ran]) -> Names:
     return {name: {"result": ran.result, "outputs": ran.outputs} for name, ran in earlier.items()}
 
 
+def as_job(written: Names) -> Names:
+    """Return a job, or a deployment job in the form of a job with an environment.
+
+    Outputs of a deployment job stand under its name once more, and it fetches all artifacts unless it says which:
+    learn.microsoft.com/azure/devops/pipelines/process/deployment-jobs
+    """
+    if "deployment" not in written:
+        check_keys(written, OF_A_JOB)
+        return written
+    check_keys(written, OF_A_DEPLOYMENT)
+    job = {("job" if key == "deployment" else key): value for key, value in written.items()}
+    if job["job"].lower() in ("deploy", "deployment"):
+        raise PipelineError(f"{job['job']} is a keyword, and no name of a deployment job.")
+    if not isinstance(job.get("environment"), str) or not re.fullmatch(r"[\w. -]+", job["environment"]):
+        raise PipelineError(f"Deployment job {job['job']} names no environment.")
+    if not any("download" in step for step in job["steps"]):
+        raise PipelineError(f"Deployment job {job['job']} would download every artifact: it needs `download: none`.")
+    return job
+
+
 def in_order(
     written: list[Names], kind: str, by_default: dict[str, list[str]], ran: dict[str, Ran]
 ) -> Iterator[tuple[Names, dict[str, Ran]]]:
@@ -206,8 +245,8 @@ def as_list(written: Any) -> list[str]:
 
 
 def check_keys(written: Names, known: set[str]) -> None:
-    name = written.get("stage") or written.get("job") or "_"
+    name = written.get("stage") or written.get("job") or written.get("deployment") or "_"
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise PipelineError(f"{name!r} is no name of a stage or a job: letters, digits and underscores.")
     if unknown := set(written) - known:
-        raise PipelineError(f"{written.get('stage') or written.get('job')} has unknown {', '.join(sorted(unknown))}.")
+        raise PipelineError(f"{name} has unknown {', '.join(sorted(unknown))}.")

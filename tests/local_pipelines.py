@@ -54,7 +54,9 @@ def agent(baked, root, folder, tasks=TASKS, **environment):
     """Return an agent for the repository in ``root``, which was baked from the answers of ``baked``."""
     connections = frozenset({baked.answers["azure_connection"], "workspace-connection", "acrconnection"})
     inherited = {"HOME": str(folder), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", **environment}
-    return Agent(root, folder, tasks, groups(baked.answers), connections, inherited, PREDEFINED)
+    slug = baked.answers["project_slug"]
+    named = {f"{slug}-{Path(file).stem}": file for file in ROOTS}
+    return Agent(root, folder, tasks, groups(baked.answers), connections, inherited, PREDEFINED, pipelines=named)
 
 
 def repository(baked, folder, python=None, without=()):
@@ -78,7 +80,8 @@ def expanded(baked, root, pipeline, folder, **parameters):
     """Write a pipeline as the service would see it, with all templates in their places, and return the file."""
     made = Expansion(root).pipeline(pipeline, parameters, {**PREDEFINED, "Build.BuildId": "1"}, groups(baked.answers))
     for job in [job for stage in made["stages"] for job in stage["jobs"]]:
-        job["steps"] = [step for step in job["steps"] if step.get("task") not in NOT_DESCRIBED]
+        steps = [step for step in job.pop("steps") if step.get("task") not in NOT_DESCRIBED]
+        job.update({"strategy": {"runOnce": {"deploy": {"steps": steps}}}} if "deployment" in job else {"steps": steps})
     if made["stages"][0]["stage"] == "":
         made["jobs"] = made.pop("stages")[0]["jobs"]
     name = re.sub(r"\W+", "-", "-".join([Path(pipeline).stem, *map(str, parameters.values())]))

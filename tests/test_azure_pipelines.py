@@ -373,7 +373,7 @@ def test_a_training_that_the_server_saw_fail_is_reported(defaults, tmp_path):
 FAULTS = {
     "renamed template": (".pipelines/ci.yml", "templates/quality.yml", "templates/qualities.yml"),
     "wrong input": (".pipelines/templates/quality.yml", "testResultsFormat:", "testResultFormat:"),
-    "wrong version of a task": (".pipelines/templates/job.yml", "Cache@2", "Cache@9"),
+    "wrong version of a task": (".pipelines/templates/set-up.yml", "Cache@2", "Cache@9"),
     "undefined variable": (".pipelines/templates/azure.yml", "$(AZURE_CONNECTION)", "$(AZURE_CONECTION)"),
     "undefined variable in a condition": (
         ".pipelines/ci.yml",
@@ -386,7 +386,7 @@ FAULTS = {
         "    dependsOn:\n    - train\n",
         "",
     ),
-    "wrong path": (".pipelines/templates/job.yml", "| requirements/dev.txt", "| requirements/develop.txt"),
+    "wrong path": (".pipelines/templates/set-up.yml", "| requirements/dev.txt", "| requirements/develop.txt"),
     "wrong file of an artifact": (".pipelines/templates/report.yml", "publish: model.json", "publish: models.json"),
     "unknown parameter": (".pipelines/templates/report.yml", "    run: ", "    runs: "),
     "parameter of another type": (

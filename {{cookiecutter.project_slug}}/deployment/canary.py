@@ -38,13 +38,16 @@ def plan(name: str, new: Colour) -> None:
 
 def check(name: str, new: Colour) -> None:
     """Prove that what a stage applied is there, and answers."""
+    if setting("TO_APPLY") == "false":
+        print("There was nothing to do.")
+        return
     installed = STAGES[name].installs
     if installed:
         cluster.roll_out(installed)
     now = cluster.read()
     print(f"Now: {told(now)}.")
     if after(name, now, new) not in (None, now):
-        raise AzureError(f"{name} was not applied.")
+        raise AzureError(f"What {name} should have applied is not there, or not ready.")
     service = Service(f"https://{setting('K8S_AB_HOST')}", key())
     if installed:
         colour = getattr(now, installed)

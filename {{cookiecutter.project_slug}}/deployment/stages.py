@@ -134,7 +134,7 @@ STAGES = {
 
 
 def after(name: str, now: State, new: Colour) -> State | None:
-    """Return the state that a stage leads to, or None where nothing is left to do: green may serve the image already."""
+    """Return the state that a stage leads to, or None where nothing is left to do, as where green has the image."""
     stage = STAGES[name]
     is_released = now.serving == on(GREEN) and runs(now.green, new) and is_ready(now.green)
     if is_released and name not in ("remove_blue", "rollback"):
