@@ -20,6 +20,8 @@ CANARY = (
     "deployment/kubernetes",
     "deployment/load_test.py",
     "deployment/stages.py",
+    "tests/test_load_test.py",
+    "tests/test_stages.py",
 )
 
 # question -> answer -> the paths that this answer brings, written with {package_name} and the like.

@@ -84,7 +84,6 @@ def write(folder: Path, installs: str | None, then: State) -> None:
     """Write a kustomization: the colour to install, if any, and who gets the traffic."""
     traffic = {frozenset(): "to-nobody", frozenset({BLUE, GREEN}): "to-both"}.get(then.serving)
     traffic = traffic or f"to-{min(then.serving)}"
-    tls, host = "/spec/servers/0/tls/credentialName", "/spec/servers/0/hosts/0"
     resources = [overlay(folder, traffic)]
     if installs:
         resources.append(installs)
@@ -94,8 +93,8 @@ def write(folder: Path, installs: str | None, then: State) -> None:
         namespace=setting("K8S_AB_NAMESPACE"),
         resources=resources,
         patches=[
-            patch("Gateway", {host: setting("K8S_AB_HOST"), tls: setting("TLS_SECRET_NAME")}),
-            patch("VirtualService", {"/spec/hosts/0": setting("K8S_AB_HOST")}),
+            host_at("Gateway", "/spec/servers/0/hosts/0"),
+            host_at("VirtualService", "/spec/hosts/0"),
         ],
     )
 
@@ -117,9 +116,10 @@ def overlay(folder: Path, name: str) -> str:
     return os.path.relpath(KUBERNETES / "overlays" / name, folder)
 
 
-def patch(kind: str, values: dict[str, str]) -> dict[str, Any]:
-    operations = [{"op": "replace", "path": path, "value": value} for path, value in values.items()]
-    return {"target": {"kind": kind}, "patch": json.dumps(operations)}
+def host_at(kind: str, path: str) -> dict[str, Any]:
+    """Return a patch that puts the host's name in."""
+    operation = {"op": "replace", "path": path, "value": setting("K8S_AB_HOST")}
+    return {"target": {"kind": kind}, "patch": json.dumps([operation])}
 
 
 def kustomization(folder: Path, **more: Any) -> None:
@@ -132,9 +132,7 @@ def kustomization(folder: Path, **more: Any) -> None:
 def roll_out(name: str) -> None:
     """Wait until a colour is ready, or say what its pods wait for."""
     try:
-        kubectl(
-            "rollout", "status", f"deployment/{setting('PROJECT')}-{name}", f"--timeout={SECONDS_TO_ROLL_OUT}s"
-        )
+        kubectl("rollout", "status", f"deployment/{setting('PROJECT')}-{name}", f"--timeout={SECONDS_TO_ROLL_OUT}s")
     except AzureError as error:
         raise AzureError(f"{error} {' '.join(waiting(name))}".strip()) from error
 
