@@ -30,6 +30,8 @@ PREDEFINED = {
     "System.CollectionUri": "https://dev.azure.com/contoso/",
     "System.TeamProjectId": "6ce954b1-ce1f-45d1-b94d-e6bf2464ba2c",
 }
+# Inputs of AzureCLI@2 by which a login lasts, and is not shown.
+LOGIN = ("keepAzSessionActive", "visibleAzLogin")
 # What the schema of Microsoft's language service does not describe.
 NOT_DESCRIBED = {
     INVOKE: "a task of an extension",

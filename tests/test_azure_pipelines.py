@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import ssl
 import sys
 import time
@@ -12,13 +11,11 @@ import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
-import check_jsonschema
 import pytest
 import yaml
-from conftest import ROOT, bake, run
-from filelock import FileLock
+from conftest import bake
 from local_azure import PATIENCE
-from local_pipelines import PREDEFINED, agent, azure_cli, edit, expanded, groups, repository, roots
+from local_pipelines import LOGIN, PREDEFINED, agent, azure_cli, edit, expanded, groups, repository, roots
 
 from azureml_emulator import tokens
 from azureml_emulator.session import Session, started
@@ -28,27 +25,10 @@ from pipelines_runner.runner import INVOKE, Agent
 from pipelines_runner.tasks import TASKS
 from pipelines_runner.templates import Expansion, load
 
-SCHEMA = Path(check_jsonschema.__file__).parent / "builtin_schemas" / "vendor" / "azure-pipelines.json"
 ON_SERVER = (".pipelines/variables.yml", "value: agent", "value: server")
 
 
 # -- what Microsoft's language service says ---
-
-
-@pytest.fixture(scope="session")
-def language_service(shared_folder):
-    """Return a function that asks Microsoft's language service about files, and gives what it says."""
-    folder = shared_folder / "language_service"
-    with FileLock(folder.with_suffix(".lock")):
-        if not folder.exists():
-            shutil.copytree(ROOT / "tests" / "language_service", folder.with_suffix(".new"))
-            run("npm", "ci", "--no-audit", "--no-fund", "--silent", cwd=folder.with_suffix(".new"))
-            folder.with_suffix(".new").rename(folder)
-
-    def said(*files, code=0):
-        return run("node", folder / "lint.cjs", SCHEMA, *files, code=code)
-
-    return said
 
 
 @pytest.mark.slow
@@ -91,7 +71,6 @@ def rehearsal(baked, root, folder, registers=True):
     return agent(baked, root, folder, tasks)
 
 
-LOGIN = ("keepAzSessionActive", "visibleAzLogin")
 TRAINS, PUBLISHES, HANDS_ON = (
     {"Model_CI.quality", "Model_CI.publish", "Train.train"},
     {"Model_CI.quality", "Model_CI.publish"},

@@ -130,9 +130,7 @@ def test_name_and_version_are_those_of_the_file(tmp_path: Path, monkeypatch: pyt
     ["", "[]", "{}", '{"name": "a"}', '{"name": "a", "version": "10"}', '{"name": "a", "version": true}',
      '{"name": "a", "version": 0}', '{"name": "a\\n##vso[task.complete]", "version": 1}'],
 )  # fmt: skip
-def test_a_file_that_names_no_version_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
-) -> None:
+def test_a_file_that_names_no_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
     monkeypatch.chdir(tmp_path)
     model_of_build.FILE.write_text(content, encoding="utf-8")
 
