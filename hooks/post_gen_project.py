@@ -9,9 +9,16 @@ OF_A_BUILD = (
     ".pipelines/templates/model-file.yml",
     ".pipelines/templates/model.yml",
     "ml_service/model_of_build.py",
+    "tests/test_model_of_build.py",
 )
 
+# What deploys that model.
+DEPLOYS = (*OF_A_BUILD, ".pipelines/cd.yml")
+INFERENCE = (*DEPLOYS, "requirements/inference.txt")
+IMAGE = (*DEPLOYS, ".pipelines/templates/scoring-image.yml")
+
 CANARY = (
+    *IMAGE,
     ".pipelines/templates/canary.yml",
     ".pipelines/templates/canary-job.yml",
     ".pipelines/templates/canary-stage.yml",
@@ -27,9 +34,9 @@ CANARY = (
 # question -> answer -> the paths that this answer brings, written with {package_name} and the like.
 # A path named here stays if a chosen answer names it. Every other path always stays.
 BROUGHT_BY = {
-    "deploy_aci": {True: [*OF_A_BUILD, "requirements/inference.txt"], False: []},
-    "deploy_webapp": {True: [*OF_A_BUILD], False: []},
-    "aks": {"none": [], "service": [*OF_A_BUILD, "requirements/inference.txt"], "canary": [*OF_A_BUILD, *CANARY]},
+    "deploy_aci": {True: [*INFERENCE, ".pipelines/templates/deploy-aci.yml"], False: []},
+    "deploy_webapp": {True: [*IMAGE, ".pipelines/templates/deploy-webapp.yml"], False: []},
+    "aks": {"none": [], "service": [*INFERENCE, ".pipelines/templates/deploy-aks.yml"], "canary": [*CANARY]},
     "batch_scoring": {True: [*OF_A_BUILD, "requirements/batch.txt"], False: []},
     "infrastructure": {
         "arm": [

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import PipelineError
 from .expressions import evaluate, text, true
@@ -37,6 +37,7 @@ class Ran:
     jobs: dict[str, "Ran"] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     outputs: dict[str, str] = field(default_factory=dict)
+    environment: str = ""  # to which a deployment job deploys
 
 
 @dataclass
@@ -107,17 +108,15 @@ class Agent:
         self.builds.append(build)
         return build
 
-    def stage(
-        self, stage: Names, earlier: dict[str, Ran], variables: dict[str, str], folder: Path, artifacts: Path
-    ) -> Ran:
+    def stage(self, stage: Names, earlier: "Earlier", variables: dict[str, str], folder: Path, artifacts: Path) -> Ran:
         variables = {**variables, **strings(stage.get("variables"))}
-        names = {"variables": Known(variables), "dependencies": Known(named_results(earlier))}
+        names = {"variables": Known(variables), "dependencies": Known(named_results(earlier.direct))}
         if not true(evaluate(stage.get("condition", "succeeded()"), names, status_of(earlier))):
             return Ran(SKIPPED)
         ran: dict[str, Ran] = {}
-        from_stages = Known({name: Known(named_results(one.jobs)) for name, one in earlier.items()})
+        from_stages = Known({name: Known(named_results(one.jobs)) for name, one in earlier.direct.items()})
         for job, needed in in_order([as_job(one) for one in stage["jobs"]], "job", {}, ran):
-            known = {"variables": Known(variables), "dependencies": Known(named_results(needed))}
+            known = {"variables": Known(variables), "dependencies": Known(named_results(needed.direct))}
             known["stageDependencies"] = from_stages
             if f"{stage['stage']}.{job['job']}" in self.canceled:
                 ran[job["job"]] = Ran(CANCELED)
@@ -151,7 +150,8 @@ class Agent:
             self.step(Step(step, running))
         result = FAILED if running.failed else WITH_ISSUES if running.issues else SUCCEEDED
         prefix = f"{job['job']}." if "environment" in job else ""
-        return Ran(result, {}, running.steps, {prefix + name: value for name, value in running.outputs.items()})
+        outputs = {prefix + name: value for name, value in running.outputs.items()}
+        return Ran(result, {}, running.steps, outputs, job.get("environment", ""))
 
     def step(self, step: Step) -> None:
         names = {"variables": {**step.job.variables, **step.job.outputs}}
@@ -177,15 +177,31 @@ class Agent:
         step.finish()
 
 
-def status_of(earlier: dict[str, Ran]) -> dict[str, Callable[..., bool]]:
-    """Return the status functions of a stage or a job that depends on these."""
-    results = [ran.result for ran in earlier.values()]
+class Earlier(NamedTuple):
+    """What a stage or a job depends on: by itself, and however far."""
+
+    direct: dict[str, Ran]
+    ancestors: dict[str, Ran]
+
+
+def status_of(earlier: Earlier) -> dict[str, Callable[..., bool]]:
+    """Return the status functions of a stage or a job: of all that it depends on, however far, or of those it names.
+
+    learn.microsoft.com/azure/devops/pipelines/process/expressions#succeeded
+    """
+
+    def results(names: tuple[str, ...]) -> list[str]:
+        if absent := set(names) - set(earlier.direct):
+            raise PipelineError(f"A condition asks for {', '.join(sorted(absent))}, which it does not depend on.")
+        asked = [earlier.direct[name] for name in names] if names else earlier.ancestors.values()
+        return [ran.result for ran in asked]
+
     return {
-        "succeeded": lambda: all(result in GOOD for result in results),
-        "succeededOrFailed": lambda: all(result in (*GOOD, FAILED) for result in results),
-        "failed": lambda: FAILED in results,
+        "succeeded": lambda *names: all(result in GOOD for result in results(names)),
+        "succeededOrFailed": lambda *names: all(result in (*GOOD, FAILED) for result in results(names)),
+        "failed": lambda *names: FAILED in results(names),
         "always": lambda: True,
-        "canceled": lambda: CANCELED in results,
+        "canceled": lambda: CANCELED in results(()),
     }
 
 
@@ -215,7 +231,7 @@ def as_job(written: Names) -> Names:
 
 def in_order(
     written: list[Names], kind: str, by_default: dict[str, list[str]], ran: dict[str, Ran]
-) -> Iterator[tuple[Names, dict[str, Ran]]]:
+) -> Iterator[tuple[Names, Earlier]]:
     """Yield each with what it depends on, once that has run; of several that could, the last, since none may mind."""
     left = {one[kind]: one for one in written}
     if len(left) < len(written):
@@ -227,7 +243,14 @@ def in_order(
         ready = [name for name in left if all(need in ran for need in needs[name])]
         if not ready:
             raise PipelineError(f"These wait for one another: {', '.join(left)}.")
-        yield left.pop(ready[-1]), {need: ran[need] for need in needs[ready[-1]]}
+        direct = needs[ready[-1]]
+        ancestors = {name: ran[name] for name in all_of(direct, needs)}
+        yield left.pop(ready[-1]), Earlier({need: ran[need] for need in direct}, ancestors)
+
+
+def all_of(names: list[str], needs: dict[str, list[str]]) -> set[str]:
+    """Return these names, and all that they need."""
+    return set(names).union(*(all_of(needs[name], needs) for name in names))
 
 
 def runtime(value: str, names: Names) -> str:

@@ -16,6 +16,7 @@ from pipelines_runner.templates import Expansion
 
 ROOTS = {
     ".pipelines/agent-image.yml": {},
+    ".pipelines/cd.yml": {},
     ".pipelines/ci.yml": {},
     ".pipelines/infrastructure-create.yml": {},
     ".pipelines/infrastructure-remove.yml": {"resourceGroup": "mlops-RG"},
@@ -29,6 +30,8 @@ PREDEFINED = {
     "System.CollectionUri": "https://dev.azure.com/contoso/",
     "System.TeamProjectId": "6ce954b1-ce1f-45d1-b94d-e6bf2464ba2c",
 }
+# Inputs of AzureCLI@2 by which a login lasts, and is not shown.
+LOGIN = ("keepAzSessionActive", "visibleAzLogin")
 # What the schema of Microsoft's language service does not describe.
 NOT_DESCRIBED = {
     INVOKE: "a task of an extension",
@@ -36,18 +39,32 @@ NOT_DESCRIBED = {
 }
 
 
+def roots(root):
+    """Return the pipelines that a repository has, with the parameters that they need."""
+    return {file: given for file, given in ROOTS.items() if (root / file).exists()}
+
+
 def groups(answers):
     """Return the variable group that the guide describes, filled in."""
-    return {
-        answers["variable_group"]: {
-            "AZURE_CONNECTION": answers["azure_connection"],
-            "RESOURCE_GROUP": answers["resource_group"],
-            "WORKSPACE_NAME": answers["workspace_name"],
-            "BASE_NAME": answers["base_name"],
-            "LOCATION": answers["__location"],
-            "WORKSPACE_CONNECTION": "workspace-connection",
-        }
+    filled = {
+        "AZURE_CONNECTION": answers["azure_connection"],
+        "RESOURCE_GROUP": answers["resource_group"],
+        "WORKSPACE_NAME": answers["workspace_name"],
+        "BASE_NAME": answers["base_name"],
+        "LOCATION": answers["__location"],
+        "WORKSPACE_CONNECTION": "workspace-connection",
     }
+    if answers["deploy_aci"]:
+        filled |= {"ACI_DEPLOYMENT_NAME": "test-aci"}
+    if answers["deploy_webapp"]:
+        filled |= {"WEBAPP_DEPLOYMENT_NAME": "test-webapp"}
+    if answers["aks"] != "none":
+        filled |= {"AKS_COMPUTE_NAME": "test-aks"}
+    if answers["aks"] == "service":
+        filled |= {"AKS_DEPLOYMENT_NAME": "test-service"}
+    if answers["aks"] == "canary":
+        filled |= {"K8S_AB_NAMESPACE": "test-canary", "K8S_AB_HOST": "test.example.com"}
+    return {answers["variable_group"]: filled}
 
 
 # How this machine reaches package registries, which is no business of a build.
@@ -60,7 +77,7 @@ def agent(baked, root, folder, tasks=TASKS, **environment):
     reaches = {name: os.environ[name] for name in REACHES if name in os.environ}
     inherited = {**reaches, "HOME": str(folder), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", **environment}
     slug = baked.answers["project_slug"]
-    named = {f"{slug}-{Path(file).stem}": file for file in ROOTS}
+    named = {f"{slug}-{Path(file).stem}": file for file in roots(root)}
     return Agent(root, folder, tasks, groups(baked.answers), connections, inherited, PREDEFINED, pipelines=named)
 
 

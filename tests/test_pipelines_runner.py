@@ -147,6 +147,30 @@ def test_outputs_of_a_deployment_job_stand_under_its_name(build):
     assert ran.stages["second"].result == "Succeeded"
 
 
+@pytest.mark.parametrize(
+    ("condition", "result"),
+    [
+        ("succeeded()", "Skipped"),
+        ("succeeded('two')", "Succeeded"),
+        ("failed()", "Skipped"),
+        ("in(dependencies.two.result, 'Succeeded')", "Succeeded"),
+    ],
+)
+def test_success_is_asked_of_all_that_went_before_unless_a_name_is_given(build, condition, result):
+    stages = [("one", "false", ""), ("two", "always()", "one"), ("three", condition, "two")]
+    jobs = indent(f"jobs:\n{JOB}  - script: echo\n", "  ")
+    written = [f"- stage: {name}\n  dependsOn: [{needs}]\n  condition: {when}\n{jobs}" for name, when, needs in stages]
+
+    assert build({"root.yml": f"stages:\n{''.join(written)}"}).stages["three"].result == result
+
+
+def test_a_condition_names_what_it_depends_on(build):
+    second = JOB.replace("one", "two") + "  - script: echo\n  condition: succeeded('one')\n"
+
+    with pytest.raises(PipelineError, match="asks for one, which it does not depend on"):
+        build({"root.yml": f"jobs:\n{JOB}  - script: echo\n{second}"})
+
+
 @pytest.mark.parametrize("checkout", ["", "        - checkout: self\n"], ids=["without", "with"])
 def test_a_deployment_job_has_the_sources_only_if_it_asks_for_them(build, checkout):
     ran = build({"root.yml": f"jobs:\n{DEPLOYMENT}{NOTHING}{checkout}        - script: ls\n"})
