@@ -3,8 +3,10 @@
 import os
 
 import pytest
+import yaml
 from conftest import bake
 from local_cluster import KEY, Cluster, Gateway, install
+from local_manifests import built
 from local_pipelines import agent, edit, repository
 
 from pipelines_runner.job import report
@@ -45,6 +47,126 @@ stages:
 @pytest.fixture(scope="module")
 def baked(cookies_session):
     return bake(cookies_session, ANSWERS)
+
+
+# -- manifests ---
+
+
+@pytest.fixture(scope="module")
+def manifests(baked, tmp_path_factory):
+    """Return what kustomize builds for each that serves and each colour that a stage may install."""
+    files = built(baked, tmp_path_factory.mktemp("manifests"))
+    return {name: list(yaml.safe_load_all(file.read_text("utf-8"))) for name, file in files.items()}
+
+
+def kind(documents, wanted):
+    return next(one for one in documents if one["kind"] == wanted)
+
+
+@pytest.mark.parametrize(
+    ("serving", "weights"), [("nobody", None), ("green", [0, 100]), ("blue", [100, 0]), ("both", [50, 50])]
+)
+def test_requests_without_a_header_are_shared_out(manifests, serving, weights):
+    routes = kind(manifests[serving, None], "VirtualService")["spec"]["http"]
+
+    named = {route["name"]: [target.get("weight") for target in route["route"]] for route in routes}
+    assert named == {"blue": [None], "green": [None]} | ({"shared": weights} if weights else {})
+    for route in routes:
+        (match,) = route["match"]
+        assert match["uri"] == {"regex": r"/score|/healthz|/swagger\.json"}
+        asked = match.get("headers", {}).get("x-api-version", {}).get("exact")
+        assert asked == (None if route["name"] == "shared" else route["name"])
+        for target in route["route"]:
+            colour = target["headers"]["response"]["set"]["x-api-version"]
+            assert target["destination"]["host"].endswith(f"-{colour}")
+
+
+def test_the_gateway_speaks_https_for_one_host_and_nothing_else(manifests, baked):
+    (server,) = kind(manifests["green", None], "Gateway")["spec"]["servers"]
+
+    assert server["hosts"] == kind(manifests["green", None], "VirtualService")["spec"]["hosts"] == ["a.example.com"]
+    assert (server["port"]["number"], server["port"]["protocol"]) == (443, "HTTPS")
+    assert server["tls"] == {
+        "mode": "SIMPLE",
+        "minProtocolVersion": "TLSV1_2",
+        "credentialName": f"{baked.answers['project_slug']}-tls",
+    }
+
+
+@pytest.mark.parametrize("colour", ["blue", "green"])
+def test_all_that_belongs_to_a_colour_is_about_its_pods_alone(manifests, colour, baked):
+    documents = manifests["both", colour]
+    labels = {"app.kubernetes.io/name": baked.answers["project_slug"], "colour": colour}
+
+    assert kind(documents, "Deployment")["spec"]["selector"]["matchLabels"] == labels
+    assert kind(documents, "Service")["spec"]["selector"] == labels
+    assert kind(documents, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
+    assert kind(documents, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
+    pods = kind(documents, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert pods == labels | {"app.kubernetes.io/version": "7"}
+    assert {one["metadata"]["namespace"] for one in documents} == {"a-namespace"}
+    assert len({one["metadata"]["name"] for one in documents}) == 2
+
+
+OF_PODS = {
+    "automountServiceAccountToken": False,
+    "securityContext": {
+        "runAsNonRoot": True,
+        "runAsUser": 10001,
+        "runAsGroup": 10001,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    },
+}
+OF_CONTAINERS = {
+    "image": f"testamlcr.azurecr.io/scoring@sha256:{'a' * 64}",
+    "imagePullPolicy": "Always",
+    "securityContext": {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    },
+}
+
+
+def test_pods_have_no_more_rights_than_they_need(manifests):
+    pods = kind(manifests["green", "blue"], "Deployment")["spec"]["template"]["spec"]
+    (container,) = pods["containers"]
+
+    assert OF_PODS.items() <= pods.items()
+    assert OF_CONTAINERS.items() <= container.items()
+    assert {"requests", "limits"} == container["resources"].keys()
+    probes = {container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
+    assert probes == {"/healthz"}
+    assert [(one["name"], "secretKeyRef" in one["valueFrom"]) for one in container["env"]] == [("SCORING_KEYS", True)]
+
+
+def test_pods_are_reached_from_the_gateway_and_call_only_the_mesh(manifests):
+    policy = kind(manifests["green", "blue"], "NetworkPolicy")["spec"]
+
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    label = "kubernetes.io/metadata.name"
+    rules = {
+        (way, peer["namespaceSelector"]["matchLabels"][label], port["port"])
+        for way, rules in (("from", policy["ingress"]), ("to", policy["egress"]))
+        for rule in rules
+        for peer in rule[way]
+        for port in rule["ports"]
+    }
+    assert rules == {
+        ("from", "aks-istio-ingress", 8080),
+        ("to", "aks-istio-system", 15012),
+        ("to", "kube-system", 53),
+    }
+
+
+def test_while_a_colour_rolls_out_all_its_pods_go_on_serving(manifests):
+    spec = kind(manifests["green", "blue"], "Deployment")["spec"]
+
+    assert spec["replicas"] >= 2
+    assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+# -- releases ---
 
 
 class Releases:
