@@ -112,7 +112,7 @@ def istio(tmp_path_factory):
     folder = tmp_path_factory.mktemp("istio") / "models"
     shutil.copytree(ROOT / "tests" / "istio", folder)
     run("npm", "ci", "--no-audit", "--no-fund", "--silent", cwd=folder)
-    return lambda *files, code=0: run("node", folder / "validate.cjs", *files, code=code)
+    return lambda *files, code=0: run("node", folder / "validate.mjs", *files, code=code)
 
 
 @pytest.mark.tool("kubectl")
