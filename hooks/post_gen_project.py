@@ -27,6 +27,7 @@ CANARY = (
     "deployment/kubernetes",
     "deployment/load_test.py",
     "deployment/stages.py",
+    "docs/canary.md",
     "tests/test_load_test.py",
     "tests/test_stages.py",
 )
