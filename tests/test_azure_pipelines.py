@@ -19,6 +19,7 @@ from local_pipelines import LOGIN, PREDEFINED, agent, azure_cli, edit, expanded,
 
 from azureml_emulator import tokens
 from azureml_emulator.session import Session, started
+from pipelines_runner.builds import answering
 from pipelines_runner.errors import PipelineError
 from pipelines_runner.job import report
 from pipelines_runner.runner import INVOKE, Agent
@@ -430,6 +431,10 @@ class Organisation(NamedTuple):
     def build(self, **parameters):
         return self.agent.run(".pipelines/ci.yml", **parameters)
 
+    def deploy(self, **parameters):
+        with answering(self.agent):
+            return self.agent.run(".pipelines/cd.yml", **parameters)
+
 
 def told(build):
     return report(build.steps())
@@ -447,7 +452,8 @@ def organisation(cookies_session, environment, tmp_path_factory):
     baked, folder = bake(cookies_session, {}), tmp_path_factory.mktemp("organisation")
     python, steps = environment(baked), environment(baked, "train")
     root = repository(baked, folder / "repository", python)
-    with started(python, folder / "state", "--fork-server", steps=steps) as azure:
+    serving = ("--serving-python", environment(baked, "inference"))
+    with started(python, folder / "state", "--fork-server", *serving, steps=steps) as azure:
         tools = azure_cli(folder / "tools", azure.environment["SUBSCRIPTION_ID"])
         path = f"{tools}:{python.parent}:{os.environ['PATH']}"
         told_otherwise = ("SUBSCRIPTION_ID", "RESOURCE_GROUP", "WORKSPACE_NAME", "AZURE_FEDERATED_TOKEN_FILE")
@@ -545,6 +551,33 @@ def test_a_run_that_was_started_without_an_agent_is_reported(organisation):
     assert build.result == "SucceededWithIssues"
     assert "Model was not registered for this run. " in told(build)
     assert [step.name for step in build.job("Train.train").steps] == ["Run the published pipeline"]
+
+
+@pytest.mark.slow
+def test_the_model_of_a_build_is_deployed_and_an_earlier_one_again(organisation):
+    def serves():
+        (service,) = organisation.azure.ask("state?kind=services")
+        return service["name"], service["kvTags"]["model_version"]
+
+    first, refused, latest = (find(organisation, version) for version in (1, None, 2))
+
+    deployed = organisation.deploy(after=latest)
+    assert deployed.result == "Succeeded", told(deployed)
+    assert serves() == ("test-aci", "2")
+    nothing = organisation.deploy(after=refused)
+    assert nothing.result == "Succeeded", told(nothing)
+    assert nothing.stages["Deploy_ACI"].result == "Skipped"
+    assert f"Build {refused.number} registered no model: nothing to deploy." in told(nothing)
+    again = organisation.deploy(modelBuildId=first.number)
+    assert again.result == "Succeeded", told(again)
+    assert serves() == ("test-aci", "1")
+    assert again.job("Deploy_ACI.aci").steps[-1].name == "Ask it for predictions"
+
+
+def find(organisation, version):
+    """Return the first good build of ci.yml that handed on this version of the model, or none."""
+    builds = [one for one in organisation.agent.builds if one.file.endswith("/ci.yml") and one.result != "Failed"]
+    return next(one for one in builds if (model(one) or {"version": None})["version"] == version)
 
 
 @pytest.mark.slow

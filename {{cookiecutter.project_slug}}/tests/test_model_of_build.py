@@ -46,6 +46,7 @@ def devops(monkeypatch: pytest.MonkeyPatch) -> Iterator[DevOps]:
     for name, value in {
         "SYSTEM_COLLECTIONURI": f"http://127.0.0.1:{server.server_port}/",
         "SYSTEM_TEAMPROJECTID": "project",
+        "NO_PROXY": "127.0.0.1",
         "SYSTEM_ACCESSTOKEN": "secret",
         "BUILD_REASON": "ResourceTrigger",
         "MODEL_BUILD_ID": "",
