@@ -28,6 +28,8 @@ CANARY = (
     "deployment/load_test.py",
     "deployment/stages.py",
     "docs/canary.md",
+    "tests/test_canary.py",
+    "tests/test_cluster.py",
     "tests/test_load_test.py",
     "tests/test_stages.py",
 )

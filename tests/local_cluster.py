@@ -80,7 +80,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200 if allowed else 401, {"result": [0.5, 1.5]}, **colour)
         content = {"application/json": {"schema": {"example": {"data": ROWS}}}}
         described = {"paths": {"/score": {"post": {"requestBody": {"content": content}}}}}
-        pages = {"/healthz": {"status": "healthy", "version": int(version)}, "/swagger.json": described}
+        other = held["fails"].get("version") == f"{colour['x-api-version']} {version}"
+        pages = {"/healthz": {"status": "healthy", "version": int(version) - other}, "/swagger.json": described}
         return self.answer(200, pages[self.path], **colour)
 
     def answer(self, status: int, content: dict, **headers: str) -> None:

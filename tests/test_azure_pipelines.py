@@ -178,7 +178,8 @@ def test_variables_and_their_group_are_disjoint_and_complete(project):
     settings = set(re.findall(r"^([A-Z_]+)=", (project.path / ".env.example").read_text("utf-8"), re.MULTILINE))
     programs = (file for room in ("deployment", "environment_setup") for file in (project.path / room).glob("*.py"))
     for program in programs:
-        settings |= set(re.findall(r"setting\([\"']([A-Z_]+)[\"']\)", program.read_text("utf-8")))
+        settings |= set(re.findall(r"setting\([\"']([A-Z0-9_]+)[\"']\)", program.read_text("utf-8")))
+        defined |= set(re.findall(r"task.setvariable variable=([A-Z_]+)", program.read_text("utf-8")))
     if project.answers["infrastructure"] == "terraform":
         settings |= {"BASE_NAME", "LOCATION"}  # which win over terraform.tfvars
     settings = {name for name in settings if not name.startswith(("AZURESUBSCRIPTION_", "SYSTEM_"))}

@@ -1,10 +1,11 @@
 """The canary release of a project: its manifests, and its stages run by a local agent against a local cluster."""
 
 import os
+import sys
 
 import pytest
 import yaml
-from conftest import bake
+from conftest import bake, run
 from local_cluster import KEY, Cluster, Gateway, install
 from local_manifests import built
 from local_pipelines import agent, edit, repository
@@ -201,6 +202,13 @@ class Releases:
         self.cluster.change(fails=fails)
         return self.agent.run(".pipelines/alone.yml", version=str(version), image=IMAGE.format(version))
 
+    def program(self, *words, code=0):
+        """Run a stage's program by hand, where the agent would."""
+        (group,) = self.agent.groups.values()
+        told = {"PROJECT": self.slug, "IMAGE": IMAGE.format(2), "MODEL_VERSION": "2", **self.agent.environment, **group}
+        told["PATH"] = f"{told['AGENT_TOOLSDIRECTORY']}/kubelogin{os.pathsep}{told['PATH']}"
+        return run(sys.executable, "-m", "deployment.canary", *words, cwd=self.root, code=code, **told)
+
 
 @pytest.fixture(scope="module")
 def shared(baked, tmp_path_factory):
@@ -261,6 +269,7 @@ def test_a_later_release_takes_over_and_once_more_it_changes_nothing(serving):
 # what fails, in which stage, and who serves then
 LATER = {
     "blue does not start": ({"pods": "blue 2"}, "Blue_Staging", "blue 2 (0), green 1 (100)"),
+    "blue has another model in it": ({"version": "blue 2"}, "Blue_Staging", "blue 2 (0), green 1 (100)"),
     "blue fails under traffic": ({"serving": "2 blue 2"}, "Blue_50", "blue 2 (0), green 1 (100)"),
     "blue fails under all traffic": ({"serving": "1 blue 2"}, "Blue_100", "blue 2 (0), green 1 (100)"),
     "green does not start": ({"pods": "green 2"}, "Green_Staging", "blue 2 (100), green 2 (0)"),
@@ -313,6 +322,16 @@ def test_a_release_that_is_canceled_goes_back(serving):
 
     assert build.stages["Rollback"].result == "Succeeded"
     assert serving.cluster.told() == "blue 2 (0), green 1 (100)"
+
+
+def test_blue_is_not_removed_while_it_serves(empty):
+    empty.release(2, pods="green 2")
+    before = empty.cluster.told()
+
+    assert "error: Green does not run version 2" in empty.program("remove", code=1)
+    empty.cluster.change(fails={})
+    assert "blue 2 (100)" in before
+    assert empty.cluster.told() == before
 
 
 def test_a_pod_that_does_not_start_says_why(empty):
