@@ -5,6 +5,7 @@ K8S_AB_NAMESPACE and K8S_AB_HOST where.
 """
 
 import argparse
+import os
 import time
 from http.client import HTTPException
 from pathlib import Path
@@ -15,7 +16,7 @@ from . import cluster
 from .load_test import Answer, Service, report, shares
 from .stages import BLUE, STAGES, Colour, after, told
 
-FOLDER = Path("outputs") / "canary"
+FOLDER = Path(os.environ.get("AGENT_TEMPDIRECTORY", "outputs")) / "canary"
 ATTEMPTS = 6  # the gateway's pods hear of a change one after another
 SECONDS_BETWEEN = 10
 REQUESTS = 200

@@ -113,7 +113,7 @@ def write_colour(folder: Path, name: str, wanted: Colour) -> None:
 
 def overlay(folder: Path, name: str) -> str:
     """Return the path from a folder to an overlay, as kustomize wants it."""
-    return os.path.relpath(KUBERNETES / "overlays" / name, folder)
+    return os.path.relpath((KUBERNETES / "overlays" / name).resolve(), folder.resolve())
 
 
 def host_at(kind: str, path: str) -> dict[str, Any]:
