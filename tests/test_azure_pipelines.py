@@ -173,12 +173,13 @@ def test_variables_and_their_group_are_disjoint_and_complete(project):
     pipelines = project.path / ".pipelines"
     defined = names_in(pipelines, r"^- name: ([A-Z_]+)\b|^ +([A-Z_]+): \$\[|task.setvariable variable=([A-Z_]+)")
     used = names_in(pipelines, r"\$\(([A-Z0-9_]+)\)|variables(?:\['|\.)([A-Z0-9_]+)\b")
+    for program in (project.path / "ml_service").glob("*.py"):
+        defined |= set(re.findall(r"task.setvariable variable=([A-Z_]+)\]", program.read_text("utf-8")))
     settings = set(re.findall(r"^([A-Z_]+)=", (project.path / ".env.example").read_text("utf-8"), re.MULTILINE))
-    for room in ("deployment", "environment_setup", "ml_service"):
-        for program in (project.path / room).glob("*.py"):
-            defined |= set(re.findall(r"task.setvariable variable=([A-Z_]+)[];]", program.read_text("utf-8")))
-            if room != "ml_service":  # whose settings are those of .env.example
-                settings |= set(re.findall(r"setting\([\"']([A-Z0-9_]+)[\"']\)", program.read_text("utf-8")))
+    programs = (file for room in ("deployment", "environment_setup") for file in (project.path / room).glob("*.py"))
+    for program in programs:
+        settings |= set(re.findall(r"setting\([\"']([A-Z0-9_]+)[\"']\)", program.read_text("utf-8")))
+        defined |= set(re.findall(r"task.setvariable variable=([A-Z_]+)", program.read_text("utf-8")))
     if project.answers["infrastructure"] == "terraform":
         settings |= {"BASE_NAME", "LOCATION"}  # which win over terraform.tfvars
     settings = {name for name in settings if not name.startswith(("AZURESUBSCRIPTION_", "SYSTEM_"))}
