@@ -313,6 +313,16 @@ def test_a_release_after_one_that_stopped_at_blue_goes_through(empty):
     assert empty.cluster.told() == "green 3 (100)"
 
 
+def test_without_a_namespace_there_is_no_canary(serving, monkeypatch):
+    (group,) = serving.agent.groups.values()
+    monkeypatch.setitem(group, "K8S_AB_NAMESPACE", "")
+
+    build = serving.release(2)
+
+    assert results(build) == dict.fromkeys((*STAGES, "Rollback"), "Skipped")
+    assert build.result == "Succeeded"
+
+
 def test_a_release_that_is_canceled_goes_back(serving):
     serving.agent.canceled = ("Blue_100.canary",)
     try:
