@@ -7,9 +7,44 @@ from pathlib import Path
 # question -> answer -> the paths that this answer brings, written with {package_name} and the like.
 # A path named here stays if a chosen answer names it. Every other path always stays.
 BROUGHT_BY = {
-    "deploy_aci": {True: ["requirements/inference.txt"], False: []},
-    "deploy_webapp": {True: [], False: []},
-    "aks": {"none": [], "service": ["requirements/inference.txt"], "canary": []},
+    "deploy_aci": {
+        True: [
+            "deployment/aci.yml",
+            "ml_service/aci.py",
+            "docs/deployment.md",
+            "ml_service/deploy.py",
+            "ml_service/service.py",
+            "ml_service/smoke_test.py",
+            "requirements/inference.txt",
+            "tests/test_deploy.py",
+        ],
+        False: [],
+    },
+    "deploy_webapp": {
+        True: [
+            "docs/deployment.md",
+            "ml_service/fetch.py",
+            "ml_service/smoke_test.py",
+        ],
+        False: [],
+    },
+    "aks": {
+        "none": [],
+        "service": [
+            "deployment/aks.yml",
+            "ml_service/aks.py",
+            "docs/deployment.md",
+            "ml_service/deploy.py",
+            "ml_service/service.py",
+            "ml_service/smoke_test.py",
+            "requirements/inference.txt",
+            "tests/test_deploy.py",
+        ],
+        "canary": [
+            "docs/deployment.md",
+            "ml_service/fetch.py",
+        ],
+    },
     "batch_scoring": {True: ["requirements/batch.txt"], False: []},
     "infrastructure": {
         "arm": [
