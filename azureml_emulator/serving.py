@@ -25,9 +25,7 @@ from .storage import new_id
 
 SECONDS = 60
 # azureml_inference_server_http.__main__ does this, but listens on all addresses
-START = (
-    "import sys; from azureml_inference_server_http import amlserver_linux as s; s.run('127.0.0.1', sys.argv[1], {})"
-)
+START = "from azureml_inference_server_http.amlserver_linux import run; run('127.0.0.1', {port}, {workers})"
 OF_ONE_HOP = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "host"}
 
 

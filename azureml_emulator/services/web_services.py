@@ -91,7 +91,7 @@ def create(state: State, request: Request) -> Reply:
         if state.documents.get(KIND, name):
             raise Refusal(409, "Conflict", f"Service {name} exists already, and the emulator overwrites none.")
         state.documents.put(KIND, name, {**wanted, "state": "Transitioning"})
-        state.documents.put(KEYS, name, {"primaryKey": new_key(), "secondaryKey": new_key()})
+        state.documents.put(KEYS, name, {"name": name, "primaryKey": new_key(), "secondaryKey": new_key()})
     return _begin(state, wanted, None)
 
 
@@ -267,6 +267,9 @@ def get_logs(state: State, request: Request, name: str) -> Any:
 # ---- keys
 
 
+BOTH = ("primaryKey", "secondaryKey")
+
+
 def new_key() -> str:
     return secrets.token_urlsafe(24)
 
@@ -275,7 +278,8 @@ def new_key() -> str:
 def list_keys(state: State, request: Request, name: str) -> Any:
     """Answer Webservice.get_keys."""
     find(state, name)
-    return state.documents.get(KEYS, name)
+    keys = state.documents.get(KEYS, name)
+    return {which: keys[which] for which in BOTH}
 
 
 @route("POST", API, SERVICES + "/{name}/regenerateKeys")
@@ -314,5 +318,5 @@ def call(state: State, request: Request) -> Reply:
 
 def _has_key(state: State, request: Request, name: str) -> bool:
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
-    keys = state.documents.get(KEYS, name).values()
-    return kind == "Bearer" and any([hmac.compare_digest(given.encode(), key.encode()) for key in keys])
+    keys = state.documents.get(KEYS, name)
+    return kind == "Bearer" and any(hmac.compare_digest(given.encode(), keys[which].encode()) for which in BOTH)

@@ -22,6 +22,7 @@ from .environment import get_environment
 from .program import persist
 from .settings import Settings
 
+DEPLOYMENT = ROOT / "deployment"
 ENDED = ("Succeeded", "Failed", "Canceled", "Cancelled", "TimedOut")
 EVERY = 15.0  # seconds at most between looks
 STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -59,7 +60,7 @@ class Target(BaseModel, ABC):
     @classmethod
     def read(cls) -> Self:
         """Read the file, or say what is wrong with it."""
-        path = ROOT / "deployment" / f"{cls.kind.lower()}.yml"
+        path = DEPLOYMENT / f"{cls.kind.lower()}.yml"
         try:
             return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
         except yaml.YAMLError as error:
@@ -88,7 +89,7 @@ def required(settings: Settings, name: str) -> str:
     """Return a setting that only some programs need."""
     value: str | None = getattr(settings, name)
     if value is None:
-        raise UserError(f"{name.upper()} is missing: .env.example shows it; in Azure Pipelines the variable group has it.")
+        raise UserError(f"{name.upper()} is missing: .env or, in a build, the variable group has it.")
     return value
 
 
@@ -103,7 +104,8 @@ def inference(workspace: Workspace, version: Version, folder: Path) -> Inference
     shutil.copytree(SRC / PACKAGE, folder / "src" / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
     environment = get_environment(workspace, "inference")
     environment.inferencing_stack_version = "latest"
-    environment.environment_variables = {"MODEL_NAME": version.name, "MODEL_VERSION": str(version.number)}
+    settings = yaml.safe_load((DEPLOYMENT / "inference.yml").read_text(encoding="utf-8"))
+    environment.environment_variables = {**settings, "MODEL_NAME": version.name, "MODEL_VERSION": str(version.number)}
     return InferenceConfig(f"{PACKAGE}/score.py", source_directory=str(folder / "src"), environment=environment)
 
 

@@ -10,6 +10,7 @@ It can be stopped and started again at any time. With MODEL_BUILD_ID it looks at
 must have registered a model.
 """
 
+import contextlib
 import logging
 import os
 import tempfile
@@ -80,10 +81,8 @@ def explain(client: MlflowClient, run: PipelineRun, status: str) -> UserError:
     failed: StepRun | None = next((step for step in run.get_steps() if step.get_status() in UNSUCCESSFUL), None)
     if failed is None:
         return UserError(f"Run {run.id} ended as {status}: {run.get_portal_url()}")
-    try:
+    with contextlib.suppress(MlflowException, OSError):  # a step that never started has none
         quote(read_artifact(client, failed.id, LOG))
-    except (MlflowException, OSError):
-        pass  # a step that never started has none
     return UserError(f"Step {failed.name} of run {run.id} ended as {status}: {failed.get_portal_url()}")
 
 
