@@ -188,7 +188,7 @@ def _operate(state: State, operation: str, wanted: dict[str, Any], known: dict[s
     except Exception as reason:
         traceback.print_exc()
         error = {**FAILED, "message": f"The emulator could not deploy this: {reason!r}"}
-    ends = {**wanted, "state": "Healthy", "updatedTime": now()}
+    ends = {**wanted, "state": "Healthy", "error": None, "updatedTime": now()}
     if error and (known is None or lost):
         state.serving.stop(name)
         ends = {**wanted, "state": "Failed", "error": error}
