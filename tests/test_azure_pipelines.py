@@ -616,7 +616,7 @@ def bare(tmp_path):
     return f"{tools}:/usr/bin:/bin"
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_a_job_installs_what_it_needs(defaults, few_tests, bare, tmp_path):
     build = agent(defaults, few_tests(), tmp_path / "agent", PATH=bare).run(".pipelines/pr.yml")
 
