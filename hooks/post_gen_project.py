@@ -6,10 +6,16 @@ from pathlib import Path
 
 # question -> answer -> the paths that this answer brings, written with {package_name} and the like.
 # A path named here stays if a chosen answer names it. Every other path always stays.
+SERVICE_OF_AZURE_ML = [
+    "deployment/inference.yml",
+    "requirements/inference.txt",
+    "src/{package_name}/score.py",
+    "tests/test_score.py",
+]
 BROUGHT_BY = {
-    "deploy_aci": {True: ["requirements/inference.txt"], False: []},
+    "deploy_aci": {True: SERVICE_OF_AZURE_ML, False: []},
     "deploy_webapp": {True: [], False: []},
-    "aks": {"none": [], "service": ["requirements/inference.txt"], "canary": []},
+    "aks": {"none": [], "service": SERVICE_OF_AZURE_ML, "canary": []},
     "batch_scoring": {True: ["requirements/batch.txt"], False: []},
     "infrastructure": {
         "arm": [
