@@ -4,47 +4,27 @@ import json
 import shutil
 from pathlib import Path
 
+# What deploys a model, and what a service of Azure ML or an image of one's own needs beside that.
+DEPLOYS = ("docs/deployment.md",)
+INFERENCE = (
+    *DEPLOYS,
+    "deployment/inference.yml",
+    "ml_service/deploy.py",
+    "ml_service/service.py",
+    "ml_service/smoke_test.py",
+    "requirements/inference.txt",
+    "src/{package_name}/score.py",
+    "tests/test_deploy.py",
+    "tests/test_score.py",
+)
+IMAGE = (*DEPLOYS, "ml_service/fetch.py")
+
 # question -> answer -> the paths that this answer brings, written with {package_name} and the like.
 # A path named here stays if a chosen answer names it. Every other path always stays.
 BROUGHT_BY = {
-    "deploy_aci": {
-        True: [
-            "deployment/aci.yml",
-            "ml_service/aci.py",
-            "docs/deployment.md",
-            "ml_service/deploy.py",
-            "ml_service/service.py",
-            "ml_service/smoke_test.py",
-            "requirements/inference.txt",
-            "tests/test_deploy.py",
-        ],
-        False: [],
-    },
-    "deploy_webapp": {
-        True: [
-            "docs/deployment.md",
-            "ml_service/fetch.py",
-            "ml_service/smoke_test.py",
-        ],
-        False: [],
-    },
-    "aks": {
-        "none": [],
-        "service": [
-            "deployment/aks.yml",
-            "ml_service/aks.py",
-            "docs/deployment.md",
-            "ml_service/deploy.py",
-            "ml_service/service.py",
-            "ml_service/smoke_test.py",
-            "requirements/inference.txt",
-            "tests/test_deploy.py",
-        ],
-        "canary": [
-            "docs/deployment.md",
-            "ml_service/fetch.py",
-        ],
-    },
+    "deploy_aci": {True: [*INFERENCE, "deployment/aci.yml", "ml_service/aci.py"], False: []},
+    "deploy_webapp": {True: [*IMAGE, "ml_service/smoke_test.py"], False: []},
+    "aks": {"none": [], "service": [*INFERENCE, "deployment/aks.yml", "ml_service/aks.py"], "canary": [*IMAGE]},
     "batch_scoring": {True: ["requirements/batch.txt"], False: []},
     "infrastructure": {
         "arm": [

@@ -7,6 +7,7 @@ import math
 import secrets
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -158,6 +159,7 @@ def service(folder: Path) -> Iterator[str]:
             if " on http://" not in told:
                 raise UserError(f"The service did not start: {told or 'it printed nothing'}")
             log.info("%s", told)
+            Thread(target=deque, args=(process.stdout, 0), daemon=True).start()  # a full pipe would stop the service
             yield told.rpartition(" on ")[2]
         finally:
             process.terminate()
