@@ -12,12 +12,11 @@ OF_A_BUILD = (
     "tests/test_model_of_build.py",
 )
 
-# What deploys that model.
-DEPLOYS = (*OF_A_BUILD, ".pipelines/cd.yml")
+# What deploys that model, and what a service of Azure ML or an image of one's own needs beside that.
+DEPLOYS = (*OF_A_BUILD, ".pipelines/cd.yml", "docs/deployment.md")
 INFERENCE = (
     *DEPLOYS,
     "deployment/inference.yml",
-    "docs/deployment.md",
     "ml_service/deploy.py",
     "ml_service/service.py",
     "ml_service/smoke_test.py",
@@ -27,10 +26,10 @@ INFERENCE = (
     "tests/test_score.py",
 )
 IMAGE = (*DEPLOYS, ".pipelines/templates/scoring-image.yml", "ml_service/fetch.py")
+
 ACI = (*INFERENCE, ".pipelines/templates/deploy-aci.yml", "deployment/aci.yml", "ml_service/aci.py")
 AKS = (*INFERENCE, ".pipelines/templates/deploy-aks.yml", "deployment/aks.yml", "ml_service/aks.py")
-WEB_APP = (*IMAGE, ".pipelines/templates/deploy-webapp.yml", "docs/deployment.md", "ml_service/smoke_test.py")
-
+WEB_APP = (*IMAGE, ".pipelines/templates/deploy-webapp.yml", "ml_service/smoke_test.py")
 CANARY = (
     *IMAGE,
     ".pipelines/templates/canary.yml",
@@ -51,10 +50,10 @@ CANARY = (
 # question -> answer -> the paths that this answer brings, written with {package_name} and the like.
 # A path named here stays if a chosen answer names it. Every other path always stays.
 BROUGHT_BY = {
-    "deploy_aci": {True: [*ACI], False: []},
-    "deploy_webapp": {True: [*WEB_APP], False: []},
-    "aks": {"none": [], "service": [*AKS], "canary": [*CANARY]},
-    "batch_scoring": {True: [*OF_A_BUILD, "requirements/batch.txt"], False: []},
+    "deploy_aci": {True: ACI, False: ()},
+    "deploy_webapp": {True: WEB_APP, False: ()},
+    "aks": {"none": (), "service": AKS, "canary": CANARY},
+    "batch_scoring": {True: (*OF_A_BUILD, "requirements/batch.txt"), False: ()},
     "infrastructure": {
         "arm": [
             ".pipelines/templates/arm-deploy.yml",
