@@ -22,6 +22,7 @@ from .program import UserError, program
 from .scoring import MAX_BODY_BYTES, Answer, Service, problem
 
 SECONDS_FOR_BODY = 30
+SECONDS_TO_START = 60  # a worker that has not answered its supervisor for so long is started anew
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -150,6 +151,7 @@ def configure(app: Any, workers: int | None = None) -> uvicorn.Config:
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=10,
+        timeout_worker_healthcheck=SECONDS_TO_START,
     )
 
 
