@@ -4,19 +4,56 @@ import json
 import shutil
 from pathlib import Path
 
-# question -> answer -> the paths that this answer brings, written with {package_name} and the like.
-# A path named here stays if a chosen answer names it. Every other path always stays.
-SERVICE_OF_AZURE_ML = [
+# What finds the model of a build, for the pipelines that deploy it or score files with it.
+OF_A_BUILD = (
+    ".pipelines/templates/model-file.yml",
+    ".pipelines/templates/model.yml",
+    "ml_service/model_of_build.py",
+    "tests/test_model_of_build.py",
+)
+
+# What deploys that model, and what a service of Azure ML or an image of one's own needs beside that.
+DEPLOYS = (*OF_A_BUILD, ".pipelines/cd.yml", "docs/deployment.md")
+INFERENCE = (
+    *DEPLOYS,
     "deployment/inference.yml",
+    "ml_service/deploy.py",
+    "ml_service/service.py",
+    "ml_service/smoke_test.py",
     "requirements/inference.txt",
     "src/{package_name}/score.py",
+    "tests/test_deploy.py",
     "tests/test_score.py",
-]
+)
+IMAGE = (*DEPLOYS, ".pipelines/templates/scoring-image.yml", "ml_service/fetch.py")
+
+ACI = (*INFERENCE, ".pipelines/templates/deploy-aci.yml", "deployment/aci.yml", "ml_service/aci.py")
+AKS = (*INFERENCE, ".pipelines/templates/deploy-aks.yml", "deployment/aks.yml", "ml_service/aks.py")
+WEB_APP = (*IMAGE, ".pipelines/templates/deploy-webapp.yml", "ml_service/smoke_test.py")
+CANARY = (
+    *IMAGE,
+    ".pipelines/templates/canary.yml",
+    ".pipelines/templates/canary-job.yml",
+    ".pipelines/templates/canary-stage.yml",
+    "deployment/canary.py",
+    "deployment/cluster.py",
+    "deployment/kubernetes",
+    "deployment/load_test.py",
+    "deployment/stages.py",
+    "docs/canary.md",
+    "tests/test_canary.py",
+    "tests/test_cluster.py",
+    "tests/test_load_test.py",
+    "tests/test_stages.py",
+)
+
+# question -> answer -> the paths that this answer brings, written with {package_name} and the like.
+# A path named here stays if a chosen answer names it. Every other path always stays.
 BROUGHT_BY = {
-    "deploy_aci": {True: SERVICE_OF_AZURE_ML, False: []},
-    "deploy_webapp": {True: [], False: []},
-    "aks": {"none": [], "service": SERVICE_OF_AZURE_ML, "canary": []},
-    "batch_scoring": {True: ["requirements/batch.txt"], False: []},
+    "deploy_aci": {True: ACI, False: ()},
+    "deploy_webapp": {True: WEB_APP, False: ()},
+    "aks": {"none": (), "service": AKS, "canary": CANARY},
+    "batch_scoring": {True: (*OF_A_BUILD, "requirements/batch.txt"), False: ()},
     "infrastructure": {
         "arm": [
             ".pipelines/templates/arm-deploy.yml",

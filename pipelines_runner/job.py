@@ -13,6 +13,7 @@ COMMAND = re.compile(r"##vso\[([\w.]+)\s*([^\]]*)\](.*)")
 KINDS_OF_STEP = ("task", "script", "bash", "publish", "download", "checkout")
 OF_A_STEP = {*KINDS_OF_STEP, "fetchDepth", "artifact", "displayName", "name", "inputs"}
 OF_A_STEP |= {"condition", "env", "failOnStderr", "workingDirectory"}
+CONNECTIONS = {"azureSubscription", "azureSubscriptionConnection", "containerRegistry"}
 UNESCAPED = {"%0D": "\r", "%0A": "\n", "%AZP25": "%"}
 
 
@@ -29,7 +30,8 @@ class Job:
         artifacts: Path,
         on_server: bool,
     ) -> None:
-        self.sources, self.results, self.artifacts = folder / "s", folder / "TestResults", artifacts
+        self.workspace, self.artifacts = folder, artifacts
+        self.sources, self.results = folder / "s", folder / "TestResults"
         self.environment, self.connections, self.on_server = environment, connections, on_server
         self.variables = {
             "Agent.OS": "Linux",
@@ -49,6 +51,10 @@ class Job:
         self.path: list[str] = []
         self.secrets = {"System.AccessToken"}
         self.failed = self.issues = False
+
+    def artifact(self, name: str, build: str = "") -> Path:
+        """Return the folder in which an artifact is kept: of this build, or of another."""
+        return (self.artifacts.parent / f"artifacts-{build}" if build else self.artifacts) / name
 
     def connection(self, written: str) -> str:
         """Return the name of a service connection, which must exist, and be known before the job starts."""
@@ -94,7 +100,9 @@ class Step:
 
     def inputs(self, *known: str) -> dict[str, str]:
         """Return the inputs of a task, variables filled in. One that the task does not have is an error."""
-        for name in {"azureSubscription", "containerRegistry"} & set(self.written.get("inputs", {})):
+        for name in {"azureSubscription", "azureSubscriptionConnection", "containerRegistry"} & set(
+            self.written.get("inputs", {})
+        ):
             self.job.connection(self.written["inputs"][name])
         written = self.written.get("inputs", {})
         if unknown := set(written) - set(known):

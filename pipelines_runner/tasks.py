@@ -3,6 +3,7 @@
 Inputs: learn.microsoft.com/azure/devops/pipelines/tasks/reference.
 """
 
+import re
 import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -94,14 +95,72 @@ def publish(step: Step) -> None:
 
 
 def download(step: Step) -> None:
-    """Fetch an artifact of this build into the pipeline's workspace, in a folder of its name."""
-    if step.written["download"] != "current":
-        raise PipelineError(f"{step.name!r}: only artifacts of the build itself are known here.")
-    source = step.job.artifacts / str(step.written["artifact"])
-    if not source.exists():
+    """Fetch an artifact into the pipeline's workspace: of this build, or of the run of a pipeline resource."""
+    origin = str(step.written["download"])
+    if origin == "none":
+        return
+    build, folder = "", step.job.workspace
+    if origin != "current":
+        build = step.job.fill(f"$(resources.pipeline.{origin}.runID)")
+        folder /= origin
+    name = str(step.written["artifact"])
+    fetch(step, step.job.artifact(name, build), folder / name)
+
+
+def download_of_a_run(step: Step) -> None:
+    """DownloadPipelineArtifact@2: fetch an artifact of one run of another pipeline, into the folder that is named."""
+    given = step.inputs("source", "project", "pipeline", "runVersion", "runId", "artifact", "path")
+    if (given["source"], given["runVersion"]) != ("specific", "specific"):
+        raise PipelineError(f"{step.name!r}: only artifacts of one run are known here.")
+    fetch(step, step.job.artifact(given["artifact"], given["runId"]), step.job.sources / given["path"])
+
+
+def fetch(step: Step, source: Path, target: Path) -> None:
+    if not source.is_dir():
         step.fail(f"Artifact {source.name} was not found for build.")
         return
-    shutil.copytree(source, step.job.sources.parent / source.name)
+    shutil.copytree(source, target, dirs_exist_ok=True)
+
+
+def kubelogin(step: Step) -> None:
+    """KubeloginInstaller@0: from now on kubelogin is on PATH; the environment says where tools are."""
+    version = step.inputs("kubeloginVersion")["kubeloginVersion"]
+    if not re.fullmatch(r"v\d+\.\d+\.\d+", version):
+        raise PipelineError(f"{step.name!r}: {version} is no version of kubelogin.")
+    step.job.path.append(f"{step.job.environment['AGENT_TOOLSDIRECTORY']}/kubelogin")
+
+
+def kubernetes(step: Step) -> None:
+    """KubernetesManifest@1: build manifests with kustomize, or apply them and wait until they have rolled out.
+
+    Anything that kustomize says on standard error fails the step. A login needs kubelogin, as clusters without local
+    accounts do: github.com/microsoft/azure-pipelines-tasks.
+    """
+    action, given = step.written["inputs"]["action"], step.written["inputs"]
+    if action == "bake":
+        given = step.inputs("action", "renderType", "kustomizationPath")
+        bundle = step.job.workspace / "temp" / f"{step.written['name']}.yaml"
+        bundle.parent.mkdir(exist_ok=True)
+        step.shell(f"""kubectl kustomize "{given["kustomizationPath"]}" > {bundle} 2> {bundle}.said; cat {bundle}.said
+            test ! -s {bundle}.said""")
+        step.job.outputs[f"{step.written['name']}.manifestsBundle"] = str(bundle)
+        return
+    given = step.inputs(
+        "action", "connectionType", "azureSubscriptionConnection", "azureResourceGroup", "kubernetesCluster",
+        "namespace", "manifests", "rolloutStatusTimeout",
+    )  # fmt: skip
+    if (action, given["connectionType"]) != ("deploy", "azureResourceManager") or not given["kubernetesCluster"]:
+        raise PipelineError(f"{step.name!r}: only `deploy` by a connection to Azure is known here.")
+    settings = step.job.workspace / "temp" / "kubeconfig"
+    settings.write_text("azurecli", encoding="utf-8")
+    into = f'--namespace "{given["namespace"]}"'
+    step.shell(
+        f"""command -v kubelogin > /dev/null && kubectl apply --filename "{given["manifests"]}" {into} || exit 1
+        for name in $(grep --after-context 8 '^kind: Deployment$' "{given["manifests"]}" | sed -n 's/^  name: //p'); do
+          kubectl rollout status "deployment/$name" {into} --timeout "{given["rolloutStatusTimeout"]}s" || exit 1
+        done""",
+        KUBECONFIG=str(settings),
+    )
 
 
 TASKS = {
@@ -112,6 +171,9 @@ TASKS = {
     "publish": publish,
     "AzureCLI@2": azure_cli,
     "Cache@2": cache,
+    "DownloadPipelineArtifact@2": download_of_a_run,
+    "KubeloginInstaller@0": kubelogin,
+    "KubernetesManifest@1": kubernetes,
     "PublishCodeCoverageResults@2": publish_coverage,
     "PublishTestResults@2": publish_test_results,
     "UsePythonVersion@0": use_python,

@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import ssl
 import sys
 import time
@@ -12,43 +11,25 @@ import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
-import check_jsonschema
 import pytest
 import yaml
-from conftest import ROOT, bake, run
-from filelock import FileLock
+from conftest import bake
 from local_azure import PATIENCE
-from local_pipelines import PREDEFINED, ROOTS, agent, azure_cli, edit, expanded, groups, repository
+from local_pipelines import LOGIN, PREDEFINED, agent, azure_cli, edit, expanded, groups, repository, roots
 
 from azureml_emulator import tokens
 from azureml_emulator.session import Session, started
+from pipelines_runner.builds import answering
 from pipelines_runner.errors import PipelineError
 from pipelines_runner.job import report
 from pipelines_runner.runner import INVOKE, Agent
 from pipelines_runner.tasks import TASKS
 from pipelines_runner.templates import Expansion, load
 
-SCHEMA = Path(check_jsonschema.__file__).parent / "builtin_schemas" / "vendor" / "azure-pipelines.json"
 ON_SERVER = (".pipelines/variables.yml", "value: agent", "value: server")
 
 
 # -- what Microsoft's language service says ---
-
-
-@pytest.fixture(scope="session")
-def language_service(shared_folder):
-    """Return a function that asks Microsoft's language service about files, and gives what it says."""
-    folder = shared_folder / "language_service"
-    with FileLock(folder.with_suffix(".lock")):
-        if not folder.exists():
-            shutil.copytree(ROOT / "tests" / "language_service", folder.with_suffix(".new"))
-            run("npm", "ci", "--no-audit", "--no-fund", "--silent", cwd=folder.with_suffix(".new"))
-            folder.with_suffix(".new").rename(folder)
-
-    def said(*files, code=0):
-        return run("node", folder / "lint.cjs", SCHEMA, *files, code=code)
-
-    return said
 
 
 @pytest.mark.slow
@@ -58,8 +39,8 @@ def test_microsoft_s_language_service_has_nothing_to_say(language_service, proje
     root = repository(project, tmp_path / "repository")
     edit(root, ".pipelines/variables.yml", "value: agent", f"value: {wait_on}")
 
-    language_service(*(root / pipeline for pipeline in ROOTS))
-    language_service(*(expanded(project, root, pipeline, tmp_path, **given) for pipeline, given in ROOTS.items()))
+    language_service(*(root / pipeline for pipeline in roots(root)))
+    language_service(*(expanded(project, root, pipeline, tmp_path, **given) for pipeline, given in roots(root).items()))
     switched = {"autoTriggerTraining": False, "modelBuildId": "7", "runEvaluation": False, "dataFilePath": "a/b.csv"}
     language_service(expanded(project, root, ".pipelines/ci.yml", tmp_path, **switched))
 
@@ -91,7 +72,6 @@ def rehearsal(baked, root, folder, registers=True):
     return agent(baked, root, folder, tasks)
 
 
-LOGIN = ("keepAzSessionActive", "visibleAzLogin")
 TRAINS, PUBLISHES, HANDS_ON = (
     {"Model_CI.quality", "Model_CI.publish", "Train.train"},
     {"Model_CI.quality", "Model_CI.publish"},
@@ -192,10 +172,14 @@ def names_in(folder, pattern):
 def test_variables_and_their_group_are_disjoint_and_complete(project):
     pipelines = project.path / ".pipelines"
     defined = names_in(pipelines, r"^- name: ([A-Z_]+)\b|^ +([A-Z_]+): \$\[|task.setvariable variable=([A-Z_]+)")
-    used = names_in(pipelines, r"\$\(([A-Z_]+)\)|variables(?:\['|\.)([A-Z_]+)\b")
+    used = names_in(pipelines, r"\$\(([A-Z0-9_]+)\)|variables(?:\['|\.)([A-Z0-9_]+)\b")
+    for program in (project.path / "ml_service").glob("*.py"):
+        defined |= set(re.findall(r"task.setvariable variable=([A-Z_]+)\]", program.read_text("utf-8")))
     settings = set(re.findall(r"^([A-Z_]+)=", (project.path / ".env.example").read_text("utf-8"), re.MULTILINE))
-    for program in (project.path / "environment_setup").glob("*.py"):
-        settings |= set(re.findall(r"setting\([\"']([A-Z_]+)[\"']\)", program.read_text("utf-8")))
+    programs = (file for room in ("deployment", "environment_setup") for file in (project.path / room).glob("*.py"))
+    for program in programs:
+        settings |= set(re.findall(r"setting\([\"']([A-Z0-9_]+)[\"']\)", program.read_text("utf-8")))
+        defined |= set(re.findall(r"task.setvariable variable=([A-Z_]+)", program.read_text("utf-8")))
     if project.answers["infrastructure"] == "terraform":
         settings |= {"BASE_NAME", "LOCATION"}  # which win over terraform.tfvars
     settings = {name for name in settings if not name.startswith(("AZURESUBSCRIPTION_", "SYSTEM_"))}
@@ -203,7 +187,7 @@ def test_variables_and_their_group_are_disjoint_and_complete(project):
     guide = (project.path / "docs" / "azure-pipelines.md").read_text("utf-8")
     section = guide.partition("## The variable group")[2].partition("\n## ")[0]
 
-    table = set(re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE))
+    table = set(re.findall(r"^\| `([A-Z0-9_]+)` \|", section, re.MULTILINE))
     assert table == (used | settings) - defined - elsewhere
     assert not table & defined
 
@@ -228,7 +212,7 @@ def test_two_projects_of_one_organisation_do_not_meet(cookies_session):
     assert one.answers["variable_group"] != two.answers["variable_group"]
     guides = ["".join(file.read_text("utf-8") for file in (made.path / "docs").glob("*.md")) for made in (one, two)]
     names = [set(re.findall(r"pipelines create --name (\S+)", guide)) for guide in guides]
-    assert len(names[0]) == len(ROOTS)
+    assert len(names[0]) == len(roots(one.path))
     assert not names[0] & names[1]
 
 
@@ -259,10 +243,12 @@ def test_pipelines_start_when_they_should(project):
     }
     assert by_push.keys() == {"agent-image.yml", "ci.yml", "infrastructure-create.yml"}
     assert all(branches == {"include": ["main"]} for branches in by_push.values())
-    assert {name for name, file in read.items() if file.get("trigger") == "none"} == {
+    by_another = {name for name, file in read.items() if "resources" in file}
+    assert {name for name, file in read.items() if file.get("trigger") == "none"} - by_another == {
         "infrastructure-remove.yml",
         "pr.yml",
     }
+    assert by_another <= {"cd.yml"}
     assert {name for name, file in read.items() if file.get("pr") == "none"} == read.keys() - {
         "pr.yml",
         "variables.yml",
@@ -273,10 +259,11 @@ def test_pipelines_start_when_they_should(project):
     assert {"environment_setup/Dockerfile", "requirements"} <= set(paths)
 
 
-def test_what_a_person_may_choose_is_in_the_guide_and_can_be_left_alone(defaults):
-    declared = load(defaults.path / ".pipelines" / "ci.yml")["parameters"]
+@pytest.mark.parametrize(("file", "heading"), [("ci.yml", "## A build of"), ("cd.yml", "## A run of")])
+def test_what_a_person_may_choose_is_in_the_guide_and_can_be_left_alone(defaults, file, heading):
+    declared = load(defaults.path / ".pipelines" / file)["parameters"]
     guide = (defaults.path / "docs" / "azure-pipelines.md").read_text("utf-8")
-    section = guide.partition("## A build of")[2].partition("\n## ")[0]
+    section = guide.partition(heading)[2].partition("\n## ")[0]
 
     shown = dict(re.findall(r"^\| `([a-z]\w+)` \| (true|blank) \|", section, re.MULTILINE))
     assert shown == {one["name"]: "true" if one["type"] == "boolean" else "blank" for one in declared}
@@ -322,8 +309,8 @@ def test_one_variable_says_where_all_jobs_run(defaults, tmp_path, pool, expected
     root = repository(defaults, tmp_path / "repository")
     edit(root, ".pipelines/variables.yml", "value: ubuntu-24.04", f"value: {pool}")
 
-    for file in ROOTS:
-        _, jobs = pipeline(defaults, root, file, **ROOTS[file])
+    for file, given in roots(root).items():
+        _, jobs = pipeline(defaults, root, file, **given)
         assert [job["pool"] for job in jobs.values() if job["pool"] not in (expected, "server")] == []
 
 
@@ -373,7 +360,7 @@ def test_a_training_that_the_server_saw_fail_is_reported(defaults, tmp_path):
 FAULTS = {
     "renamed template": (".pipelines/ci.yml", "templates/quality.yml", "templates/qualities.yml"),
     "wrong input": (".pipelines/templates/quality.yml", "testResultsFormat:", "testResultFormat:"),
-    "wrong version of a task": (".pipelines/templates/job.yml", "Cache@2", "Cache@9"),
+    "wrong version of a task": (".pipelines/templates/set-up.yml", "Cache@2", "Cache@9"),
     "undefined variable": (".pipelines/templates/azure.yml", "$(AZURE_CONNECTION)", "$(AZURE_CONECTION)"),
     "undefined variable in a condition": (
         ".pipelines/ci.yml",
@@ -386,7 +373,7 @@ FAULTS = {
         "    dependsOn:\n    - train\n",
         "",
     ),
-    "wrong path": (".pipelines/templates/job.yml", "| requirements/dev.txt", "| requirements/develop.txt"),
+    "wrong path": (".pipelines/templates/set-up.yml", "| requirements/dev.txt", "| requirements/develop.txt"),
     "wrong file of an artifact": (".pipelines/templates/report.yml", "publish: model.json", "publish: models.json"),
     "unknown parameter": (".pipelines/templates/report.yml", "    run: ", "    runs: "),
     "parameter of another type": (
@@ -416,7 +403,7 @@ def test_a_fault_is_found(language_service, defaults, tmp_path, fault):
         edit(root, *ON_SERVER)
 
     def holds():
-        files = [expanded(defaults, root, pipeline, tmp_path, **given) for pipeline, given in ROOTS.items()]
+        files = [expanded(defaults, root, pipeline, tmp_path, **given) for pipeline, given in roots(root).items()]
         language_service(*files)
         build = rehearsal(defaults, root, tmp_path / "agent").run(".pipelines/ci.yml")
         assert build.result == "Succeeded"
@@ -446,6 +433,10 @@ class Organisation(NamedTuple):
     def build(self, **parameters):
         return self.agent.run(".pipelines/ci.yml", **parameters)
 
+    def deploy(self, **parameters):
+        with answering(self.agent):
+            return self.agent.run(".pipelines/cd.yml", **parameters)
+
 
 def told(build):
     return report(build.steps())
@@ -463,7 +454,8 @@ def organisation(cookies_session, environment, tmp_path_factory):
     baked, folder = bake(cookies_session, {}), tmp_path_factory.mktemp("organisation")
     python, steps = environment(baked), environment(baked, "train")
     root = repository(baked, folder / "repository", python)
-    with started(python, folder / "state", "--fork-server", steps=steps) as azure:
+    serving = ("--serving-python", environment(baked, "inference"))
+    with started(python, folder / "state", "--fork-server", *serving, steps=steps) as azure:
         tools = azure_cli(folder / "tools", azure.environment["SUBSCRIPTION_ID"])
         path = f"{tools}:{python.parent}:{os.environ['PATH']}"
         told_otherwise = ("SUBSCRIPTION_ID", "RESOURCE_GROUP", "WORKSPACE_NAME", "AZURE_FEDERATED_TOKEN_FILE")
@@ -564,6 +556,33 @@ def test_a_run_that_was_started_without_an_agent_is_reported(organisation):
 
 
 @pytest.mark.slow
+def test_the_model_of_a_build_is_deployed_and_an_earlier_one_again(organisation):
+    def serves():
+        (service,) = organisation.azure.ask("state?kind=services")
+        return service["name"], service["kvTags"]["model_version"]
+
+    first, refused, latest = (find(organisation, version) for version in (1, None, 2))
+
+    deployed = organisation.deploy(after=latest)
+    assert deployed.result == "Succeeded", told(deployed)
+    assert serves() == ("test-aci", "2")
+    nothing = organisation.deploy(after=refused)
+    assert nothing.result == "Succeeded", told(nothing)
+    assert nothing.stages["Deploy_ACI"].result == "Skipped"
+    assert f"Build {refused.number} registered no model: nothing to deploy." in told(nothing)
+    again = organisation.deploy(modelBuildId=first.number)
+    assert again.result == "Succeeded", told(again)
+    assert serves() == ("test-aci", "1")
+    assert again.job("Deploy_ACI.aci").steps[-1].name == "Ask it for predictions"
+
+
+def find(organisation, version):
+    """Return the first good build of ci.yml that handed on this version of the model, or none."""
+    builds = [one for one in organisation.agent.builds if one.file.endswith("/ci.yml") and one.result != "Failed"]
+    return next(one for one in builds if (model(one) or {"version": None})["version"] == version)
+
+
+@pytest.mark.slow
 def test_jobs_ask_az_for_tokens_and_nothing_else(organisation):
     calls = set((organisation.agent.folder.parent / "tools" / "calls").read_text("utf-8").splitlines())
 
@@ -616,7 +635,7 @@ def bare(tmp_path):
     return f"{tools}:/usr/bin:/bin"
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_a_job_installs_what_it_needs(defaults, few_tests, bare, tmp_path):
     build = agent(defaults, few_tests(), tmp_path / "agent", PATH=bare).run(".pipelines/pr.yml")
 
