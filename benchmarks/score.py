@@ -22,7 +22,7 @@ from benchmarks.measure import ROOT, cpu, memory, run
 
 ROUNDS = 7
 SECONDS = 1.0
-CONNECTIONS = 16
+CONNECTIONS = 32
 BATCHES = (1, 1000)
 STOCK, INFERENCE, CONTAINER = "stock score.py, inference server", "inference server", "container"
 GOALS = {(INFERENCE, 1): 1.5, (INFERENCE, 1000): 3.0, (CONTAINER, 1): 15.0, (CONTAINER, 1000): 5.0}
@@ -95,7 +95,7 @@ def wait_for(port: int, process: subprocess.Popen) -> None:
 
 def processes(group: int) -> list[int]:
     """Return the processes of a server."""
-    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if in_group(pid, group)]
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if in_group(int(path.name), group)]
 
 
 def in_group(pid: int, group: int) -> bool:
@@ -235,5 +235,10 @@ def table(figures: Figures) -> list[tuple[str, str]]:
     for kind, batch in figures.cpu:
         cores = (rate / batch * figures.cpu[kind, batch] for rate in PREDICTIONS_PER_SECOND)
         wanted = " / ".join(f"{number:,}" for number in PREDICTIONS_PER_SECOND)
-        rows.append((f"cores for {wanted} predictions a second, {batch} a request, {kind}", " / ".join(f"{n:.3g}" for n in cores)))
+        rows.append(
+            (
+                f"cores for {wanted} predictions a second, {batch} a request, {kind}",
+                " / ".join(f"{n:.3g}" for n in cores),
+            )
+        )
     return rows
