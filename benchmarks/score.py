@@ -22,6 +22,7 @@ from benchmarks.measure import ROOT, cpu, memory, run
 
 ROUNDS = 7
 SECONDS = 1.0
+CONNECTIONS = 32
 BATCHES = (1, 1000)
 STOCK, INFERENCE, CONTAINER = "stock score.py, inference server", "inference server", "container"
 GOALS = {(INFERENCE, 1): 1.5, (INFERENCE, 1000): 3.0, (CONTAINER, 1): 15.0, (CONTAINER, 1000): 5.0}
@@ -94,7 +95,7 @@ def wait_for(port: int, process: subprocess.Popen) -> None:
 
 def processes(group: int) -> list[int]:
     """Return the processes of a server."""
-    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if in_group(pid, group)]
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if in_group(int(path.name), group)]
 
 
 def in_group(pid: int, group: int) -> bool:
@@ -105,14 +106,18 @@ def in_group(pid: int, group: int) -> bool:
 
 
 def turn(server: Server, body: bytes) -> tuple[int, float]:
-    """Ask for a while. Return how many requests were answered, and the CPU seconds that the server spent."""
-    connection, ask = Connection(server.port), request("POST", "/score", body, "content-type: application/json")
-    assert connection.ask(ask).status == 200
+    """Ask for a while over several connections. Return how many requests there were, and the server's CPU seconds."""
+    connections = [Connection(server.port) for _ in range(CONNECTIONS)]
+    ask = request("POST", "/score", body, "content-type: application/json")
     before, until, requests = spent(server), time.monotonic() + SECONDS, 0
     while time.monotonic() < until:
-        assert connection.ask(ask).status == 200
-        requests += 1
-    connection.close()
+        for connection in connections:
+            connection.send(ask)
+        for connection in connections:
+            assert connection.read().status == 200
+        requests += CONNECTIONS
+    for connection in connections:
+        connection.close()
     return requests, spent(server) - before
 
 
@@ -230,5 +235,10 @@ def table(figures: Figures) -> list[tuple[str, str]]:
     for kind, batch in figures.cpu:
         cores = (rate / batch * figures.cpu[kind, batch] for rate in PREDICTIONS_PER_SECOND)
         wanted = " / ".join(f"{number:,}" for number in PREDICTIONS_PER_SECOND)
-        rows.append((f"cores for {wanted} predictions a second, {batch} a request, {kind}", " / ".join(f"{n:.3g}" for n in cores)))
+        rows.append(
+            (
+                f"cores for {wanted} predictions a second, {batch} a request, {kind}",
+                " / ".join(f"{n:.3g}" for n in cores),
+            )
+        )
     return rows
