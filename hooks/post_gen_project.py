@@ -4,13 +4,26 @@ import json
 import shutil
 from pathlib import Path
 
+# What finds the model of a build, for the pipelines that deploy it or score files with it.
+OF_A_BUILD = (
+    ".pipelines/templates/model-file.yml",
+    ".pipelines/templates/model.yml",
+    "ml_service/model_of_build.py",
+    "tests/test_model_of_build.py",
+)
+
+# What deploys that model.
+DEPLOYS = (*OF_A_BUILD, ".pipelines/cd.yml")
+INFERENCE = (*DEPLOYS, "requirements/inference.txt")
+IMAGE = (*DEPLOYS, ".pipelines/templates/scoring-image.yml")
+
 # question -> answer -> the paths that this answer brings, written with {package_name} and the like.
 # A path named here stays if a chosen answer names it. Every other path always stays.
 BROUGHT_BY = {
-    "deploy_aci": {True: ["requirements/inference.txt"], False: []},
-    "deploy_webapp": {True: [], False: []},
-    "aks": {"none": [], "service": ["requirements/inference.txt"], "canary": []},
-    "batch_scoring": {True: ["requirements/batch.txt"], False: []},
+    "deploy_aci": {True: [*INFERENCE, ".pipelines/templates/deploy-aci.yml"], False: []},
+    "deploy_webapp": {True: [*IMAGE, ".pipelines/templates/deploy-webapp.yml"], False: []},
+    "aks": {"none": [], "service": [*INFERENCE, ".pipelines/templates/deploy-aks.yml"], "canary": [*IMAGE]},
+    "batch_scoring": {True: [*OF_A_BUILD, "requirements/batch.txt"], False: []},
     "infrastructure": {
         "arm": [
             ".pipelines/templates/arm-deploy.yml",

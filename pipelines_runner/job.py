@@ -29,7 +29,8 @@ class Job:
         artifacts: Path,
         on_server: bool,
     ) -> None:
-        self.sources, self.results, self.artifacts = folder / "s", folder / "TestResults", artifacts
+        self.workspace, self.artifacts = folder, artifacts
+        self.sources, self.results = folder / "s", folder / "TestResults"
         self.environment, self.connections, self.on_server = environment, connections, on_server
         self.variables = {
             "Agent.OS": "Linux",
@@ -49,6 +50,10 @@ class Job:
         self.path: list[str] = []
         self.secrets = {"System.AccessToken"}
         self.failed = self.issues = False
+
+    def artifact(self, name: str, build: str = "") -> Path:
+        """Return the folder in which an artifact is kept: of this build, or of another."""
+        return (self.artifacts.parent / f"artifacts-{build}" if build else self.artifacts) / name
 
     def connection(self, written: str) -> str:
         """Return the name of a service connection, which must exist, and be known before the job starts."""

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import PipelineError
 from .expressions import evaluate, text, true
 from .job import KINDS_OF_STEP, Job, Step
+from .resources import Run, pipelines
+from .resources import variables as of_resources
 from .templates import Expansion, Known, Names
 
 SUCCEEDED, WITH_ISSUES, FAILED = "Succeeded", "SucceededWithIssues", "Failed"
@@ -19,6 +21,7 @@ GOOD = (SUCCEEDED, WITH_ISSUES)
 OF_A_JOB = {
     "job", "displayName", "dependsOn", "condition", "timeoutInMinutes", "variables", "pool", "container", "steps"
 }  # fmt: skip
+OF_A_DEPLOYMENT = (OF_A_JOB - {"job"}) | {"deployment", "environment"}
 OF_A_STAGE = {"stage", "displayName", "dependsOn", "condition", "variables", "jobs"}
 RUNTIME = re.compile(r"\$\[(.*)\]", re.DOTALL)
 INVOKE = "ms-air-aiagility.vss-services-azureml.azureml-restApi-task.MLPublishedPipelineRestAPITask@0"
@@ -43,6 +46,8 @@ class Build:
     stages: dict[str, Ran]
     artifacts: Path
     number: str
+    file: str
+    branch: str
 
     @property
     def result(self) -> str:
@@ -73,36 +78,44 @@ class Agent:
     environment: dict[str, str]
     predefined: dict[str, str]
     canceled: tuple[str, ...] = ()  # jobs, as stage.job, that somebody cancels when they start
+    pipelines: Mapping[str, str] = field(default_factory=dict)  # by their names in the organisation, the files
+    builds: list[Build] = field(default_factory=list)  # all there were
 
-    def run(self, file: str, *, number: str = "", **given: Any) -> Build:
-        """Run a root pipeline with these values of its parameters; a build with the number of another is its re-run."""
+    def run(self, file: str, *, number: str = "", after: Build | None = None, **given: Any) -> Build:
+        """Run a root pipeline with these values of its parameters; a build with the number of another is its re-run.
+
+        It starts by hand, or since another build has ended, which must be one that starts it.
+        """
         attempts = len(list(self.folder.glob("build-*"))) + 1
         folder = self.folder / f"build-{attempts}"
         folder.mkdir(parents=True)
         predefined = {**self.predefined, "Build.BuildId": number or str(attempts)}
+        if after:
+            predefined |= {"Build.Reason": "ResourceTrigger", "Build.SourceBranch": after.branch}
         pipeline = Expansion(self.root).pipeline(file, given, predefined, self.groups)
+        runs = [Run(one.file, one.number, one.result, one.branch) for one in self.builds]
+        cause = runs[self.builds.index(after)] if after else None
+        predefined |= of_resources(pipelines(pipeline.get("resources")), self.pipelines, runs, cause)
         variables = {**predefined, **pipeline["variables"]}
         number = predefined["Build.BuildId"]
-        build = Build({}, self.folder / f"artifacts-{number}", number)
+        build = Build({}, self.folder / f"artifacts-{number}", number, file, predefined.get("Build.SourceBranch", ""))
         written = pipeline["stages"]
         by_default = {stage["stage"]: [earlier["stage"]] for earlier, stage in pairwise(written)}
         for stage, earlier in in_order(written, "stage", by_default, build.stages):
             check_keys(stage, OF_A_STAGE)
             build.stages[stage["stage"]] = self.stage(stage, earlier, variables, folder, build.artifacts)
+        self.builds.append(build)
         return build
 
-    def stage(
-        self, stage: Names, earlier: dict[str, Ran], variables: dict[str, str], folder: Path, artifacts: Path
-    ) -> Ran:
+    def stage(self, stage: Names, earlier: "Earlier", variables: dict[str, str], folder: Path, artifacts: Path) -> Ran:
         variables = {**variables, **strings(stage.get("variables"))}
-        names = {"variables": Known(variables), "dependencies": Known(named_results(earlier))}
+        names = {"variables": Known(variables), "dependencies": Known(named_results(earlier.direct))}
         if not true(evaluate(stage.get("condition", "succeeded()"), names, status_of(earlier))):
             return Ran(SKIPPED)
         ran: dict[str, Ran] = {}
-        from_stages = Known({name: Known(named_results(one.jobs)) for name, one in earlier.items()})
-        for job, needed in in_order(stage["jobs"], "job", {}, ran):
-            check_keys(job, OF_A_JOB)
-            known = {"variables": Known(variables), "dependencies": Known(named_results(needed))}
+        from_stages = Known({name: Known(named_results(one.jobs)) for name, one in earlier.direct.items()})
+        for job, needed in in_order([as_job(one) for one in stage["jobs"]], "job", {}, ran):
+            known = {"variables": Known(variables), "dependencies": Known(named_results(needed.direct))}
             known["stageDependencies"] = from_stages
             if f"{stage['stage']}.{job['job']}" in self.canceled:
                 ran[job["job"]] = Ran(CANCELED)
@@ -113,7 +126,8 @@ class Agent:
                 )
             else:
                 ran[job["job"]] = Ran(SKIPPED)
-        return Ran(worst([job.result for job in ran.values() if job.result != SKIPPED]), ran)
+        outputs = {f"{name}.{output}": value for name, job in ran.items() for output, value in job.outputs.items()}
+        return Ran(worst([job.result for job in ran.values() if job.result != SKIPPED]), ran, outputs=outputs)
 
     def job(self, job: Names, variables: dict[str, str], folder: Path, artifacts: Path) -> Ran:
         running = Job(
@@ -127,12 +141,15 @@ class Agent:
         if not job.get("pool"):
             raise PipelineError(f"Job {job['job']} does not say where it runs.")
         if not running.on_server:
-            shutil.copytree(self.root, running.sources, symlinks=True)
+            if "environment" not in job or any(step.get("checkout") == "self" for step in job["steps"]):
+                shutil.copytree(self.root, running.sources, symlinks=True)
+            running.sources.mkdir(parents=True, exist_ok=True)
             running.results.mkdir()
         for step in job["steps"]:
             self.step(Step(step, running))
         result = FAILED if running.failed else WITH_ISSUES if running.issues else SUCCEEDED
-        return Ran(result, {}, running.steps, running.outputs)
+        prefix = f"{job['job']}." if "environment" in job else ""
+        return Ran(result, {}, running.steps, {prefix + name: value for name, value in running.outputs.items()})
 
     def step(self, step: Step) -> None:
         names = {"variables": {**step.job.variables, **step.job.outputs}}
@@ -158,15 +175,31 @@ class Agent:
         step.finish()
 
 
-def status_of(earlier: dict[str, Ran]) -> dict[str, Callable[..., bool]]:
-    """Return the status functions of a stage or a job that depends on these."""
-    results = [ran.result for ran in earlier.values()]
+class Earlier(NamedTuple):
+    """What a stage or a job depends on: by itself, and however far."""
+
+    direct: dict[str, Ran]
+    ancestors: dict[str, Ran]
+
+
+def status_of(earlier: Earlier) -> dict[str, Callable[..., bool]]:
+    """Return the status functions of a stage or a job: of all that it depends on, however far, or of those it names.
+
+    learn.microsoft.com/azure/devops/pipelines/process/expressions#succeeded
+    """
+
+    def results(names: tuple[str, ...]) -> list[str]:
+        if absent := set(names) - set(earlier.direct):
+            raise PipelineError(f"A condition asks for {', '.join(sorted(absent))}, which it does not depend on.")
+        asked = [earlier.direct[name] for name in names] if names else earlier.ancestors.values()
+        return [ran.result for ran in asked]
+
     return {
-        "succeeded": lambda: all(result in GOOD for result in results),
-        "succeededOrFailed": lambda: all(result in (*GOOD, FAILED) for result in results),
-        "failed": lambda: FAILED in results,
+        "succeeded": lambda *names: all(result in GOOD for result in results(names)),
+        "succeededOrFailed": lambda *names: all(result in (*GOOD, FAILED) for result in results(names)),
+        "failed": lambda *names: FAILED in results(names),
         "always": lambda: True,
-        "canceled": lambda: CANCELED in results,
+        "canceled": lambda: CANCELED in results(()),
     }
 
 
@@ -174,9 +207,29 @@ def named_results(earlier: dict[str, Ran]) -> Names:
     return {name: {"result": ran.result, "outputs": ran.outputs} for name, ran in earlier.items()}
 
 
+def as_job(written: Names) -> Names:
+    """Return a job, or a deployment job in the form of a job with an environment.
+
+    Outputs of a deployment job stand under its name once more, and it fetches all artifacts unless it says which:
+    learn.microsoft.com/azure/devops/pipelines/process/deployment-jobs
+    """
+    if "deployment" not in written:
+        check_keys(written, OF_A_JOB)
+        return written
+    check_keys(written, OF_A_DEPLOYMENT)
+    job = {("job" if key == "deployment" else key): value for key, value in written.items()}
+    if job["job"].lower() in ("deploy", "deployment"):
+        raise PipelineError(f"{job['job']} is a keyword, and no name of a deployment job.")
+    if not isinstance(job.get("environment"), str) or not re.fullmatch(r"[\w. -]+", job["environment"]):
+        raise PipelineError(f"Deployment job {job['job']} names no environment.")
+    if not any("download" in step for step in job["steps"]):
+        raise PipelineError(f"Deployment job {job['job']} would download every artifact: it needs `download: none`.")
+    return job
+
+
 def in_order(
     written: list[Names], kind: str, by_default: dict[str, list[str]], ran: dict[str, Ran]
-) -> Iterator[tuple[Names, dict[str, Ran]]]:
+) -> Iterator[tuple[Names, Earlier]]:
     """Yield each with what it depends on, once that has run; of several that could, the last, since none may mind."""
     left = {one[kind]: one for one in written}
     if len(left) < len(written):
@@ -188,7 +241,14 @@ def in_order(
         ready = [name for name in left if all(need in ran for need in needs[name])]
         if not ready:
             raise PipelineError(f"These wait for one another: {', '.join(left)}.")
-        yield left.pop(ready[-1]), {need: ran[need] for need in needs[ready[-1]]}
+        direct = needs[ready[-1]]
+        ancestors = {name: ran[name] for name in all_of(direct, needs)}
+        yield left.pop(ready[-1]), Earlier({need: ran[need] for need in direct}, ancestors)
+
+
+def all_of(names: list[str], needs: dict[str, list[str]]) -> set[str]:
+    """Return these names, and all that they need."""
+    return set(names).union(*(all_of(needs[name], needs) for name in names))
 
 
 def runtime(value: str, names: Names) -> str:
@@ -206,8 +266,8 @@ def as_list(written: Any) -> list[str]:
 
 
 def check_keys(written: Names, known: set[str]) -> None:
-    name = written.get("stage") or written.get("job") or "_"
+    name = written.get("stage") or written.get("job") or written.get("deployment") or "_"
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise PipelineError(f"{name!r} is no name of a stage or a job: letters, digits and underscores.")
     if unknown := set(written) - known:
-        raise PipelineError(f"{written.get('stage') or written.get('job')} has unknown {', '.join(sorted(unknown))}.")
+        raise PipelineError(f"{name} has unknown {', '.join(sorted(unknown))}.")

@@ -94,14 +94,31 @@ def publish(step: Step) -> None:
 
 
 def download(step: Step) -> None:
-    """Fetch an artifact of this build into the pipeline's workspace, in a folder of its name."""
-    if step.written["download"] != "current":
-        raise PipelineError(f"{step.name!r}: only artifacts of the build itself are known here.")
-    source = step.job.artifacts / str(step.written["artifact"])
-    if not source.exists():
+    """Fetch an artifact into the pipeline's workspace: of this build, or of the run of a pipeline resource."""
+    origin = str(step.written["download"])
+    if origin == "none":
+        return
+    build, folder = "", step.job.workspace
+    if origin != "current":
+        build = step.job.fill(f"$(resources.pipeline.{origin}.runID)")
+        folder /= origin
+    name = str(step.written["artifact"])
+    fetch(step, step.job.artifact(name, build), folder / name)
+
+
+def download_of_a_run(step: Step) -> None:
+    """DownloadPipelineArtifact@2: fetch an artifact of one run of another pipeline, into the folder that is named."""
+    given = step.inputs("source", "project", "pipeline", "runVersion", "runId", "artifact", "path")
+    if (given["source"], given["runVersion"]) != ("specific", "specific"):
+        raise PipelineError(f"{step.name!r}: only artifacts of one run are known here.")
+    fetch(step, step.job.artifact(given["artifact"], given["runId"]), step.job.sources / given["path"])
+
+
+def fetch(step: Step, source: Path, target: Path) -> None:
+    if not source.is_dir():
         step.fail(f"Artifact {source.name} was not found for build.")
         return
-    shutil.copytree(source, step.job.sources.parent / source.name)
+    shutil.copytree(source, target, dirs_exist_ok=True)
 
 
 TASKS = {
@@ -112,6 +129,7 @@ TASKS = {
     "publish": publish,
     "AzureCLI@2": azure_cli,
     "Cache@2": cache,
+    "DownloadPipelineArtifact@2": download_of_a_run,
     "PublishCodeCoverageResults@2": publish_coverage,
     "PublishTestResults@2": publish_test_results,
     "UsePythonVersion@0": use_python,

@@ -161,9 +161,11 @@ class Expansion:
                 found += self.section(kind, template, inside)
             else:
                 made = Node(item)
-                for key in INSIDE.get(kind, ()):
-                    if key in item:
-                        made[key] = self.section(key, item[key], names)
+                if "strategy" in item:
+                    made["steps"] = once(made.pop("strategy"), made)
+                for key in SECTIONS:
+                    if key in INSIDE.get(kind, ()) and key in made:
+                        made[key] = self.section(key, made[key], names)
                 found.append(made)
         return found
 
@@ -229,6 +231,16 @@ class Expansion:
             made[name] = value if name in later else self.expand(value, names)
 
 
+def once(strategy: Any, job: Names) -> Any:
+    """Return the steps of a deployment job. Of its strategies, only runOnce with nothing but `deploy` is known here."""
+    match strategy:
+        case {"runOnce": {"deploy": {"steps": steps, **more_of_hook}, **other_hooks}, **others} if not (
+            more_of_hook or other_hooks or others
+        ):
+            return steps
+    raise PipelineError(f"Job {job.get('deployment')} has a strategy that is not known here: {strategy}")
+
+
 def follow(directive: re.Match[str], taken: bool, names: Names) -> tuple[list[Names], bool]:
     """Return the names with which to expand what a directive holds, and whether one of its chain has applied."""
     word, rest = directive.groups()
@@ -254,4 +266,4 @@ KNOWN_EARLY = {
     "System.CollectionUri",
     "System.TeamProjectId",
 }
-INSIDE = {"stages": ("jobs",), "jobs": ("steps",)}
+INSIDE = {"stages": ("jobs",), "jobs": ("steps", "strategy")}

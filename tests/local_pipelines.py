@@ -16,6 +16,7 @@ from pipelines_runner.templates import Expansion
 
 ROOTS = {
     ".pipelines/agent-image.yml": {},
+    ".pipelines/cd.yml": {},
     ".pipelines/ci.yml": {},
     ".pipelines/infrastructure-create.yml": {},
     ".pipelines/infrastructure-remove.yml": {"resourceGroup": "mlops-RG"},
@@ -36,25 +37,41 @@ NOT_DESCRIBED = {
 }
 
 
+def roots(root):
+    """Return the pipelines that a repository has, with the parameters that they need."""
+    return {file: given for file, given in ROOTS.items() if (root / file).exists()}
+
+
 def groups(answers):
     """Return the variable group that the guide describes, filled in."""
-    return {
-        answers["variable_group"]: {
-            "AZURE_CONNECTION": answers["azure_connection"],
-            "RESOURCE_GROUP": answers["resource_group"],
-            "WORKSPACE_NAME": answers["workspace_name"],
-            "BASE_NAME": answers["base_name"],
-            "LOCATION": answers["__location"],
-            "WORKSPACE_CONNECTION": "workspace-connection",
-        }
+    filled = {
+        "AZURE_CONNECTION": answers["azure_connection"],
+        "RESOURCE_GROUP": answers["resource_group"],
+        "WORKSPACE_NAME": answers["workspace_name"],
+        "BASE_NAME": answers["base_name"],
+        "LOCATION": answers["__location"],
+        "WORKSPACE_CONNECTION": "workspace-connection",
     }
+    if answers["deploy_aci"]:
+        filled |= {"ACI_DEPLOYMENT_NAME": "test-aci"}
+    if answers["deploy_webapp"]:
+        filled |= {"WEBAPP_DEPLOYMENT_NAME": "test-webapp"}
+    if answers["aks"] != "none":
+        filled |= {"AKS_COMPUTE_NAME": "test-aks"}
+    if answers["aks"] == "service":
+        filled |= {"AKS_DEPLOYMENT_NAME": "test-service"}
+    if answers["aks"] == "canary":
+        filled |= {"K8S_AB_NAMESPACE": "test-canary", "K8S_AB_HOST": "test.example.com"}
+    return {answers["variable_group"]: filled}
 
 
 def agent(baked, root, folder, tasks=TASKS, **environment):
     """Return an agent for the repository in ``root``, which was baked from the answers of ``baked``."""
     connections = frozenset({baked.answers["azure_connection"], "workspace-connection", "acrconnection"})
     inherited = {"HOME": str(folder), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", **environment}
-    return Agent(root, folder, tasks, groups(baked.answers), connections, inherited, PREDEFINED)
+    slug = baked.answers["project_slug"]
+    named = {f"{slug}-{Path(file).stem}": file for file in roots(root)}
+    return Agent(root, folder, tasks, groups(baked.answers), connections, inherited, PREDEFINED, pipelines=named)
 
 
 def repository(baked, folder, python=None, without=()):
@@ -78,7 +95,8 @@ def expanded(baked, root, pipeline, folder, **parameters):
     """Write a pipeline as the service would see it, with all templates in their places, and return the file."""
     made = Expansion(root).pipeline(pipeline, parameters, {**PREDEFINED, "Build.BuildId": "1"}, groups(baked.answers))
     for job in [job for stage in made["stages"] for job in stage["jobs"]]:
-        job["steps"] = [step for step in job["steps"] if step.get("task") not in NOT_DESCRIBED]
+        steps = [step for step in job.pop("steps") if step.get("task") not in NOT_DESCRIBED]
+        job.update({"strategy": {"runOnce": {"deploy": {"steps": steps}}}} if "deployment" in job else {"steps": steps})
     if made["stages"][0]["stage"] == "":
         made["jobs"] = made.pop("stages")[0]["jobs"]
     name = re.sub(r"\W+", "-", "-".join([Path(pipeline).stem, *map(str, parameters.values())]))

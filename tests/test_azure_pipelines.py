@@ -18,7 +18,7 @@ import yaml
 from conftest import ROOT, bake, run
 from filelock import FileLock
 from local_azure import PATIENCE
-from local_pipelines import PREDEFINED, ROOTS, agent, azure_cli, edit, expanded, groups, repository
+from local_pipelines import PREDEFINED, agent, azure_cli, edit, expanded, groups, repository, roots
 
 from azureml_emulator import tokens
 from azureml_emulator.session import Session, started
@@ -58,8 +58,8 @@ def test_microsoft_s_language_service_has_nothing_to_say(language_service, proje
     root = repository(project, tmp_path / "repository")
     edit(root, ".pipelines/variables.yml", "value: agent", f"value: {wait_on}")
 
-    language_service(*(root / pipeline for pipeline in ROOTS))
-    language_service(*(expanded(project, root, pipeline, tmp_path, **given) for pipeline, given in ROOTS.items()))
+    language_service(*(root / pipeline for pipeline in roots(root)))
+    language_service(*(expanded(project, root, pipeline, tmp_path, **given) for pipeline, given in roots(root).items()))
     switched = {"autoTriggerTraining": False, "modelBuildId": "7", "runEvaluation": False, "dataFilePath": "a/b.csv"}
     language_service(expanded(project, root, ".pipelines/ci.yml", tmp_path, **switched))
 
@@ -192,7 +192,9 @@ def names_in(folder, pattern):
 def test_variables_and_their_group_are_disjoint_and_complete(project):
     pipelines = project.path / ".pipelines"
     defined = names_in(pipelines, r"^- name: ([A-Z_]+)\b|^ +([A-Z_]+): \$\[|task.setvariable variable=([A-Z_]+)")
-    used = names_in(pipelines, r"\$\(([A-Z_]+)\)|variables(?:\['|\.)([A-Z_]+)\b")
+    used = names_in(pipelines, r"\$\(([A-Z0-9_]+)\)|variables(?:\['|\.)([A-Z0-9_]+)\b")
+    for program in (project.path / "ml_service").glob("*.py"):
+        defined |= set(re.findall(r"task.setvariable variable=([A-Z_]+)\]", program.read_text("utf-8")))
     settings = set(re.findall(r"^([A-Z_]+)=", (project.path / ".env.example").read_text("utf-8"), re.MULTILINE))
     for program in (project.path / "environment_setup").glob("*.py"):
         settings |= set(re.findall(r"setting\([\"']([A-Z_]+)[\"']\)", program.read_text("utf-8")))
@@ -203,7 +205,7 @@ def test_variables_and_their_group_are_disjoint_and_complete(project):
     guide = (project.path / "docs" / "azure-pipelines.md").read_text("utf-8")
     section = guide.partition("## The variable group")[2].partition("\n## ")[0]
 
-    table = set(re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE))
+    table = set(re.findall(r"^\| `([A-Z0-9_]+)` \|", section, re.MULTILINE))
     assert table == (used | settings) - defined - elsewhere
     assert not table & defined
 
@@ -228,7 +230,7 @@ def test_two_projects_of_one_organisation_do_not_meet(cookies_session):
     assert one.answers["variable_group"] != two.answers["variable_group"]
     guides = ["".join(file.read_text("utf-8") for file in (made.path / "docs").glob("*.md")) for made in (one, two)]
     names = [set(re.findall(r"pipelines create --name (\S+)", guide)) for guide in guides]
-    assert len(names[0]) == len(ROOTS)
+    assert len(names[0]) == len(roots(one.path))
     assert not names[0] & names[1]
 
 
@@ -259,10 +261,12 @@ def test_pipelines_start_when_they_should(project):
     }
     assert by_push.keys() == {"agent-image.yml", "ci.yml", "infrastructure-create.yml"}
     assert all(branches == {"include": ["main"]} for branches in by_push.values())
-    assert {name for name, file in read.items() if file.get("trigger") == "none"} == {
+    by_another = {name for name, file in read.items() if "resources" in file}
+    assert {name for name, file in read.items() if file.get("trigger") == "none"} - by_another == {
         "infrastructure-remove.yml",
         "pr.yml",
     }
+    assert by_another <= {"cd.yml"}
     assert {name for name, file in read.items() if file.get("pr") == "none"} == read.keys() - {
         "pr.yml",
         "variables.yml",
@@ -322,8 +326,8 @@ def test_one_variable_says_where_all_jobs_run(defaults, tmp_path, pool, expected
     root = repository(defaults, tmp_path / "repository")
     edit(root, ".pipelines/variables.yml", "value: ubuntu-24.04", f"value: {pool}")
 
-    for file in ROOTS:
-        _, jobs = pipeline(defaults, root, file, **ROOTS[file])
+    for file, given in roots(root).items():
+        _, jobs = pipeline(defaults, root, file, **given)
         assert [job["pool"] for job in jobs.values() if job["pool"] not in (expected, "server")] == []
 
 
@@ -373,7 +377,7 @@ def test_a_training_that_the_server_saw_fail_is_reported(defaults, tmp_path):
 FAULTS = {
     "renamed template": (".pipelines/ci.yml", "templates/quality.yml", "templates/qualities.yml"),
     "wrong input": (".pipelines/templates/quality.yml", "testResultsFormat:", "testResultFormat:"),
-    "wrong version of a task": (".pipelines/templates/job.yml", "Cache@2", "Cache@9"),
+    "wrong version of a task": (".pipelines/templates/set-up.yml", "Cache@2", "Cache@9"),
     "undefined variable": (".pipelines/templates/azure.yml", "$(AZURE_CONNECTION)", "$(AZURE_CONECTION)"),
     "undefined variable in a condition": (
         ".pipelines/ci.yml",
@@ -386,7 +390,7 @@ FAULTS = {
         "    dependsOn:\n    - train\n",
         "",
     ),
-    "wrong path": (".pipelines/templates/job.yml", "| requirements/dev.txt", "| requirements/develop.txt"),
+    "wrong path": (".pipelines/templates/set-up.yml", "| requirements/dev.txt", "| requirements/develop.txt"),
     "wrong file of an artifact": (".pipelines/templates/report.yml", "publish: model.json", "publish: models.json"),
     "unknown parameter": (".pipelines/templates/report.yml", "    run: ", "    runs: "),
     "parameter of another type": (
@@ -416,7 +420,7 @@ def test_a_fault_is_found(language_service, defaults, tmp_path, fault):
         edit(root, *ON_SERVER)
 
     def holds():
-        files = [expanded(defaults, root, pipeline, tmp_path, **given) for pipeline, given in ROOTS.items()]
+        files = [expanded(defaults, root, pipeline, tmp_path, **given) for pipeline, given in roots(root).items()]
         language_service(*files)
         build = rehearsal(defaults, root, tmp_path / "agent").run(".pipelines/ci.yml")
         assert build.result == "Succeeded"

@@ -1,5 +1,7 @@
 """The runner of pipelines itself: it takes what Azure Pipelines takes, and refuses what is wrong there."""
 
+from textwrap import indent
+
 import pytest
 
 from pipelines_runner.errors import PipelineError
@@ -56,23 +58,32 @@ def test_expressions_that_are_wrong_are_refused(expression):
         evaluate(expression, VARIABLES)
 
 
-JOB = "- job: one\n  pool: {vmImage: ubuntu-24.04}\n  steps:\n"
+POOL = "  pool: {vmImage: ubuntu-24.04}\n"
+JOB = f"- job: one\n{POOL}  steps:\n"
+DEPLOYMENT = f"- deployment: one\n{POOL}  environment: test\n  strategy:\n    runOnce:\n      deploy:\n        steps:\n"
+NOTHING = "        - download: none\n"
 
 
 @pytest.fixture
-def build(tmp_path):
-    """Return a function that runs a pipeline of these files, the first one the root."""
+def agent(tmp_path):
+    """Return a function that makes an agent for a repository of these files."""
 
-    def build(files, **parameters):
+    def agent(files):
         root = tmp_path / "root"
         root.mkdir()
         for name, content in files.items():
             (root / name).write_text(content, encoding="utf-8")
         groups, environment = {"group": {"IN_GROUP": "grouped"}}, {"PATH": "/usr/bin:/bin"}
-        local = Agent(root, tmp_path / "agent", TASKS, groups, frozenset(), environment, {})
-        return local.run(next(iter(files)), **parameters)
+        predefined, named = {"Build.SourceBranch": "refs/heads/main"}, {"first": "first.yml"}
+        return Agent(root, tmp_path / "agent", TASKS, groups, frozenset(), environment, predefined, pipelines=named)
 
-    return build
+    return agent
+
+
+@pytest.fixture
+def build(agent):
+    """Return a function that runs a pipeline of these files, the first one the root."""
+    return lambda files, **parameters: agent(files).run(next(iter(files)), **parameters)
 
 
 def told(build):
@@ -121,9 +132,108 @@ def test_jobs_that_do_not_depend_run_in_an_order_that_nobody_wrote(build):
     assert list(ran.stages[""].jobs) == ["two", "one"]
 
 
+def test_outputs_of_a_deployment_job_stand_under_its_name(build):
+    sets = "        - script: echo '##vso[task.setvariable variable=A;isOutput=true]set'\n          name: set\n"
+    reads = (
+        f"- job: two\n  dependsOn: one\n{POOL}  steps:\n  - script: echo '[$(A)] [$(B)]'\n  variables:\n"
+        "    A: $[ dependencies.one.outputs['one.set.A'] ]\n    B: $[ dependencies.one.outputs['set.A'] ]\n"
+    )
+    first = indent(f"{DEPLOYMENT}{NOTHING}{sets}{reads}", "  ")
+    second = indent(f"condition: eq(dependencies.first.outputs['one.one.set.A'], 'set')\njobs:\n{JOB}", "  ")
+
+    ran = build({"root.yml": f"stages:\n- stage: first\n  jobs:\n{first}- stage: second\n{second}    - script: echo\n"})
+
+    assert "[set] []" in told(ran)
+    assert ran.stages["second"].result == "Succeeded"
+
+
+@pytest.mark.parametrize(
+    ("condition", "result"),
+    [
+        ("succeeded()", "Skipped"),
+        ("succeeded('two')", "Succeeded"),
+        ("failed()", "Skipped"),
+        ("in(dependencies.two.result, 'Succeeded')", "Succeeded"),
+    ],
+)
+def test_success_is_asked_of_all_that_went_before_unless_a_name_is_given(build, condition, result):
+    stages = [("one", "false", ""), ("two", "always()", "one"), ("three", condition, "two")]
+    jobs = indent(f"jobs:\n{JOB}  - script: echo\n", "  ")
+    written = [f"- stage: {name}\n  dependsOn: [{needs}]\n  condition: {when}\n{jobs}" for name, when, needs in stages]
+
+    assert build({"root.yml": f"stages:\n{''.join(written)}"}).stages["three"].result == result
+
+
+def test_a_condition_names_what_it_depends_on(build):
+    second = JOB.replace("one", "two") + "  - script: echo\n  condition: succeeded('one')\n"
+
+    with pytest.raises(PipelineError, match="asks for one, which it does not depend on"):
+        build({"root.yml": f"jobs:\n{JOB}  - script: echo\n{second}"})
+
+
+@pytest.mark.parametrize("checkout", ["", "        - checkout: self\n"], ids=["without", "with"])
+def test_a_deployment_job_has_the_sources_only_if_it_asks_for_them(build, checkout):
+    ran = build({"root.yml": f"jobs:\n{DEPLOYMENT}{NOTHING}{checkout}        - script: ls\n"})
+
+    assert ("root.yml" in told(ran)) == bool(checkout)
+
+
+FIRST = f"jobs:\n{JOB}  - script: echo $(Build.BuildId) > id\n  - publish: id\n    artifact: kept\n"
+RESOURCE = "resources:\n  pipelines:\n  - pipeline: ci\n    source: first\n    trigger: {branches: {include: [main]}}\n"
+FETCHES = (
+    f"{RESOURCE}jobs:\n{JOB}  - download: ci\n    artifact: kept\n"
+    "  - script: echo $(Build.Reason) [$(resources.triggeringAlias)] $(cat $(Pipeline.Workspace)/ci/kept/id)\n"
+)
+
+
+def test_a_pipeline_that_another_starts_is_about_that_run_and_by_hand_about_the_latest(agent):
+    local = agent({"first.yml": FIRST, "second.yml": FETCHES.replace("$(Build.Reason)", "about")})
+    one, two = local.run("first.yml"), local.run("first.yml")
+
+    assert f"about [ci] {one.number}\n" in told(local.run("second.yml", after=one))
+    assert f"about [] {two.number}\n" in told(local.run("second.yml"))
+    two.branch = "refs/heads/other"
+    with pytest.raises(PipelineError, match=r"does not start when first\.yml ends as Succeeded on refs/heads/other"):
+        local.run("second.yml", after=two)
+    one.stages[""].result = "Failed"
+    with pytest.raises(PipelineError, match=r"does not start when first\.yml ends as Failed"):
+        local.run("second.yml", after=one)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("source: first", "source: nobody"),
+        ("source: first", "sources: first"),
+        ("source: first", "source: ${{ variables.NAME }}"),
+        ("pipelines:", "repositories:"),
+        ("include: [main]", "include: [main], exclude: [x]"),
+        ("download: ci", "download: nobody"),
+    ],
+)
+def test_a_resource_that_is_wrong_is_refused(agent, old, new):
+    assert old in FETCHES
+    local = agent({"first.yml": FIRST, "second.yml": FETCHES.replace(old, new)})
+    first = local.run("first.yml")
+
+    with pytest.raises(PipelineError):
+        local.run("second.yml", after=first)
+
+
+def test_there_is_no_run_of_a_pipeline_that_never_ran(agent):
+    with pytest.raises(PipelineError, match="There is no run of first"):
+        agent({"first.yml": FIRST, "second.yml": FETCHES}).run("second.yml")
+
+
 @pytest.mark.parametrize(
     "content",
     [
+        f"jobs:\n{DEPLOYMENT}        - script: echo\n",
+        f"jobs:\n{DEPLOYMENT}{NOTHING}".replace("one", "deploy"),
+        f"jobs:\n{DEPLOYMENT}{NOTHING}".replace("  environment: test\n", ""),
+        f"jobs:\n{DEPLOYMENT}{NOTHING}".replace("runOnce", "rolling"),
+        f"jobs:\n{DEPLOYMENT}{NOTHING}".replace("      deploy:", "      preDeploy:"),
+        f"jobs:\n{JOB}  - script: echo\n  environment: test\n",
         "jobs:\n- job: one\n  steps:\n  - script: echo\n",
         f"jobs:\n{JOB}  - script: echo $(NOBODY)\n",
         f"jobs:\n{JOB}  - task: Unknown@1\n",

@@ -1,0 +1,75 @@
+"""What Azure DevOps answers a job that asks about builds and their artifacts.
+
+learn.microsoft.com/rest/api/azure/devops/build/builds/get and .../artifacts/list
+"""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+from .runner import Agent, Build
+
+TOKEN = "token of the job"  # noqa: S105 - what Job gives to scripts
+ASKED = re.compile(r"/([^/]+)/_apis/build/builds/(\d+)(/artifacts)?")
+
+
+@contextmanager
+def answering(agent: Agent) -> Iterator[list[str]]:
+    """Have an agent's jobs find its builds where they look for them. Yields the paths that they ask for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            status, content = answer(agent, self.path, self.headers.get("Authorization", ""))
+            self.send_response(status)
+            if status == HTTPStatus.FOUND:
+                self.send_header("Location", "https://login.example.com/")
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(content).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        before, where = agent.predefined, f"http://127.0.0.1:{server.server_port}/"
+        agent.predefined = {**before, "System.CollectionUri": where}
+        try:
+            yield asked
+        finally:
+            agent.predefined = before
+            server.shutdown()
+
+
+def answer(agent: Agent, path: str, authorization: str) -> tuple[HTTPStatus, dict[str, Any]]:
+    """Return status and content of an answer. Who has no token is sent to the page for logging in."""
+    url = urlsplit(path)
+    match = ASKED.fullmatch(url.path)
+    if authorization != f"Bearer {TOKEN}":
+        return HTTPStatus.FOUND, {}
+    if not match or match[1] != agent.predefined["System.TeamProjectId"] or not url.query.startswith("api-version="):
+        return HTTPStatus.BAD_REQUEST, {"message": f"{path} is not known here."}
+    found = next((one for one in agent.builds if one.number == match[2]), None)
+    if found is None:
+        return HTTPStatus.NOT_FOUND, {"message": f"The requested build {match[2]} could not be found."}
+    return HTTPStatus.OK, artifacts(found) if match[3] else about(found, agent)
+
+
+def about(build: Build, agent: Agent) -> dict[str, Any]:
+    files = list(agent.pipelines.values())
+    definition = {"id": files.index(build.file) + 1, "name": list(agent.pipelines)[files.index(build.file)]}
+    return {"id": int(build.number), "status": "completed", "deleted": False, "definition": definition}
+
+
+def artifacts(build: Build) -> dict[str, Any]:
+    names = sorted(folder.name for folder in build.artifacts.iterdir()) if build.artifacts.exists() else []
+    kept = [{"name": name, "resource": {"type": "PipelineArtifact"}} for name in names]
+    return {"count": len(kept), "value": kept}

@@ -1,0 +1,142 @@
+"""The model of a build is found where Azure DevOps says, and nothing that it or a person says is taken on trust."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ml_service import model_of_build
+
+from {{ cookiecutter.package_name }}.program import UserError
+
+BUILD: dict[str, Any] = {"id": 12, "status": "completed", "definition": {"id": 3}}
+MODEL = {"value": [{"name": "model"}]}
+OTHER = {"value": [{"name": "coverage"}]}
+
+
+class DevOps(HTTPServer):
+    """Answers with what is in `answers`, to who has the token."""
+
+    answers: dict[str, Any]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: DevOps
+
+    def do_GET(self) -> None:
+        found = self.server.answers.get(self.path.partition("?")[0].removeprefix("/project/_apis/build/builds/"))
+        trusted = self.headers["Authorization"] == "Bearer secret"
+        self.send_response(302 if not trusted else 200 if found is not None else 404)
+        self.send_header("Location", "/project/_apis/build/builds/elsewhere")
+        self.end_headers()
+        self.wfile.write(found.encode() if isinstance(found, str) else json.dumps(found).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def devops(monkeypatch: pytest.MonkeyPatch) -> Iterator[DevOps]:
+    """Azure DevOps, and the environment of a job that build 12 of pipeline 3 has started."""
+    server = DevOps(("127.0.0.1", 0), Handler)
+    server.answers = {"12": BUILD, "12/artifacts": MODEL, "elsewhere": BUILD}
+    for name, value in {
+        "SYSTEM_COLLECTIONURI": f"http://127.0.0.1:{server.server_port}/",
+        "SYSTEM_TEAMPROJECTID": "project",
+        "SYSTEM_ACCESSTOKEN": "secret",
+        "BUILD_REASON": "ResourceTrigger",
+        "MODEL_BUILD_ID": "",
+        "RESOURCES_PIPELINE_CI_PIPELINEID": "3",
+        "RESOURCES_PIPELINE_CI_PIPELINENAME": "the-ci",
+        "RESOURCES_PIPELINE_CI_RUNID": "12",
+    }.items():
+        monkeypatch.setenv(name, value)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_build_is_the_one_that_was_asked_for_or_else_the_one_that_started_this(
+    devops: DevOps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert model_of_build.chosen() == "12"
+    monkeypatch.setenv("MODEL_BUILD_ID", " 7 ")
+    assert model_of_build.chosen() == "7"
+    monkeypatch.setenv("BUILD_REASON", "Manual")
+    assert model_of_build.chosen() == "7"
+    monkeypatch.setenv("MODEL_BUILD_ID", "$(MODEL_BUILD_ID)")
+    with pytest.raises(UserError, match="name one with modelBuildId"):
+        model_of_build.chosen()
+
+
+@pytest.mark.parametrize("asked", ["latest", "-1", "1; ls", "12/artifacts", "٣", "9" * 11, "##vso[task.complete]"])
+def test_what_is_no_number_is_refused_and_no_command_to_the_agent(
+    devops: DevOps, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    monkeypatch.setenv("MODEL_BUILD_ID", asked)
+
+    with pytest.raises(UserError, match="must be the number of a build") as refused:
+        model_of_build.chosen()
+
+    assert "##" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("artifacts", "found"), [(MODEL, True), (OTHER, False), ({"value": []}, False)])
+def test_a_build_has_a_model_if_it_has_the_artifact(devops: DevOps, artifacts: Any, found: bool) -> None:
+    devops.answers["12/artifacts"] = artifacts
+
+    assert model_of_build.find("12") == found
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"12": None}, "There is no build 12"),
+        ({"12": {**BUILD, "deleted": True}}, "There is no build 12"),
+        ({"12": {**BUILD, "definition": {"id": 4}}}, "Build 12 is of another pipeline: name one of the-ci"),
+        ({"12": {}}, "Build 12 is of another pipeline|There is no build 12"),
+        ({"12": {**BUILD, "status": "inProgress"}, "12/artifacts": OTHER}, "has not ended"),
+        ({"12": "<html>Sign in</html>"}, "gave no answer"),
+        ({"12": "[1, 2]"}, "gave no answer"),
+    ],
+)
+def test_a_build_that_will_not_do_is_refused(devops: DevOps, answers: dict[str, Any], said: str) -> None:
+    devops.answers |= answers
+
+    with pytest.raises(UserError, match=said):
+        model_of_build.find("12")
+
+
+def test_a_token_that_is_not_accepted_goes_nowhere_else(devops: DevOps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYSTEM_ACCESSTOKEN", "expired")
+
+    with pytest.raises(UserError, match="answered 302"):
+        model_of_build.find("12")
+
+
+def test_name_and_version_are_those_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model_of_build.FILE.write_text(json.dumps({"name": "a-model", "version": 10, "metrics": {}}), encoding="utf-8")
+
+    assert model_of_build.read() == ("a-model", 10)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"name": "a"}', '{"name": "a", "version": "10"}', '{"name": "a", "version": true}',
+     '{"name": "a", "version": 0}', '{"name": "a\\n##vso[task.complete]", "version": 1}'],
+)  # fmt: skip
+def test_a_file_that_names_no_version_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model_of_build.FILE.write_text(content, encoding="utf-8")
+
+    with pytest.raises(UserError, match=r"model\.json") as refused:
+        model_of_build.read()
+
+    assert "##" not in str(refused.value)
