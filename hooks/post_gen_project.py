@@ -15,14 +15,41 @@ OF_A_BUILD = (
 # What deploys that model.
 DEPLOYS = (*OF_A_BUILD, ".pipelines/cd.yml")
 INFERENCE = (*DEPLOYS, "requirements/inference.txt")
-IMAGE = (*DEPLOYS, ".pipelines/templates/scoring-image.yml")
+IMAGE = (
+    *DEPLOYS,
+    ".pipelines/templates/scoring-image.yml",
+    "deployment/Dockerfile",
+    "deployment/Dockerfile.dockerignore",
+    "deployment/image.py",
+)
+
+# What runs it.
+WEB_APP = (
+    ".pipelines/templates/deploy-webapp.yml",
+    "deployment/app_service.py",
+    "deployment/web_app.py",
+    "environment_setup/arm-templates/web-app.json",
+    "environment_setup/arm-templates/web-app.parameters.json",
+    "environment_setup/tf-templates/tests/web_app.tftest.hcl",
+    "environment_setup/tf-templates/web_app.tf",
+)
+CLUSTER = (
+    "environment_setup/arm-templates/aks.json",
+    "environment_setup/arm-templates/aks.parameters.json",
+    "environment_setup/tf-templates/aks.tf",
+    "environment_setup/tf-templates/tests/aks.tftest.hcl",
+)
 
 # question -> answer -> the paths that this answer brings, written with {package_name} and the like.
 # A path named here stays if a chosen answer names it. Every other path always stays.
 BROUGHT_BY = {
     "deploy_aci": {True: [*INFERENCE, ".pipelines/templates/deploy-aci.yml"], False: []},
-    "deploy_webapp": {True: [*IMAGE, ".pipelines/templates/deploy-webapp.yml"], False: []},
-    "aks": {"none": [], "service": [*INFERENCE, ".pipelines/templates/deploy-aks.yml"], "canary": [*IMAGE]},
+    "deploy_webapp": {True: [*IMAGE, *WEB_APP], False: []},
+    "aks": {
+        "none": [],
+        "service": [*INFERENCE, *CLUSTER, ".pipelines/templates/deploy-aks.yml"],
+        "canary": [*IMAGE, *CLUSTER],
+    },
     "batch_scoring": {True: [*OF_A_BUILD, "requirements/batch.txt"], False: []},
     "infrastructure": {
         "arm": [
@@ -42,12 +69,16 @@ BROUGHT_BY = {
 
 
 def unwanted(answers, brought_by):
-    """Return the paths that no chosen answer brings. An answer that the table does not know is a KeyError."""
+    """Return the paths that no chosen answer brings, but not what goes with a folder of them.
+
+    An answer that the table does not know is a KeyError.
+    """
     offered, chosen = set(), set()
     for question, answer_brings in brought_by.items():
         offered.update(*answer_brings.values())
         chosen.update(answer_brings[answers[question]])
-    return sorted(path.format_map(answers) for path in offered - chosen)
+    gone = {path.format_map(answers) for path in offered - chosen}
+    return sorted(path for path in gone if not any(str(folder) in gone for folder in Path(path).parents))
 
 
 def remove(path):

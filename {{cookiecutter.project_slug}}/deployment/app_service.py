@@ -8,8 +8,8 @@ from environment_setup.azure_cli import AzureError, az, setting
 API = "2024-11-01"
 IMAGE = "DOCKER|"  # what App Service writes before the name of an image
 SECRET, SETTING = "scoring-key", "SCORING_KEYS"
-# learn.microsoft.com/azure/role-based-access-control/built-in-roles: AcrPull, AcrPush, Contributor, Owner, and the reader
-# of repositories in a registry whose rights are by repository
+# learn.microsoft.com/azure/role-based-access-control/built-in-roles: AcrPull, AcrPush, Contributor, Owner, and the
+# reader of repositories where rights are by repository
 MAY_PULL = {
     "7f951dda-4ed3-4680-a7ca-43fe172d538d",
     "8311e382-0749-4cb8-b61a-304f252e45ec",
@@ -40,7 +40,8 @@ def find() -> App:
     for one in listed:
         if one["name"].lower() == name.lower():
             site = ask(one["id"])
-            return App(one["id"], site["properties"]["defaultHostName"], (site.get("identity") or {}).get("principalId"))
+            identity = site.get("identity") or {}
+            return App(one["id"], site["properties"]["defaultHostName"], identity.get("principalId"))
     pipeline = f"{setting('PROJECT')}-infrastructure-create"
     raise AzureError(f"There is no Web App {name} in {group}: `az pipelines run --name {pipeline}` makes it.")
 
@@ -64,7 +65,8 @@ def put(app: App, image: str) -> None:
 def check_pull(app: App, image: str) -> None:
     """Raise what the app lacks to pull from the registry by its own identity, with the command that mends it."""
     if not app.identity:
-        raise AzureError(f"{app.host} has no identity of its own: `az webapp identity assign --ids {app.id}` gives one.")
+        mend = f"az webapp identity assign --ids {app.id}"
+        raise AzureError(f"{app.host} has no identity of its own: `{mend}` gives one.")
     if not ask(app.id, "/config/web")["properties"].get("acrUseManagedIdentityCreds"):
         mend = f"az resource update --ids {app.id}/config/web --set properties.acrUseManagedIdentityCreds=true"
         raise AzureError(f"{app.host} does not pull by its identity: `{mend}` has it do so.")
@@ -74,7 +76,8 @@ def check_pull(app: App, image: str) -> None:
         *("--include-inherited", "--fill-principal-name", "false", "--fill-role-definition-name", "false"),
     )
     if not MAY_PULL & {one["roleDefinitionId"].rpartition("/")[2] for one in roles}:
-        raise AzureError(f"{app.host} may not pull from {registry}: `{assign('AcrPull', app.identity, registry)}` lets it.")
+        mend = assign("AcrPull", app.identity, registry)
+        raise AzureError(f"{app.host} may not pull from {registry}: `{mend}` lets it.")
 
 
 def check_key(app: App, vault: str) -> None:
@@ -84,36 +87,31 @@ def check_key(app: App, vault: str) -> None:
     if not settings.get(SETTING, "").startswith("@Microsoft.KeyVault("):
         mend = f'az webapp config appsettings set --ids {app.id} --settings "{SETTING}={reference}" --output none'
         raise AzureError(f"{SETTING} of {app.host} is no reference to a secret: `{mend}` makes it one.")
-    if (status := key_status(app)) not in REMEDIES:
-        return
     secret = f"{app.id.partition('/providers/')[0]}/providers/Microsoft.KeyVault/vaults/{vault}/secrets/{SECRET}"
-    remedy = REMEDIES[status].format(
-        vault=vault, app=app.id, role=assign("Key Vault Secrets User", app.identity or "", secret)
-    )
-    raise AzureError(f"{app.host} cannot read the secret {SECRET} of {vault} ({status}): `{remedy}` mends it.")
-
-
-NEW_KEY = (
-    "python3 -c \"import secrets; print(secrets.token_urlsafe(32), end='')\" | "
-    f"az keyvault secret set --vault-name {{vault}} --name {SECRET} --file /dev/stdin --output none"
-)
-# What App Service says of a reference that it could not follow, and what mends it.
-REMEDIES = {
-    "SecretNotFound": NEW_KEY,
-    "AccessToKeyVaultDenied": "{role}",
-    "MSINotEnabled": "az webapp identity assign --ids {app}",
-    "VaultNotFound": "az keyvault show --name {vault}",
-}
+    remedies = {  # by what App Service says of a reference that it could not follow
+        "AccessToKeyVaultDenied": assign("Key Vault Secrets User", app.identity or "", secret),
+        "MSINotEnabled": f"az webapp identity assign --ids {app.id}",
+        "SecretNotFound": new_key(vault),
+        "VaultNotFound": f"az keyvault list --query \"[?name=='{vault}']\"",
+    }
+    if remedy := remedies.get(status := key_status(app)):
+        raise AzureError(f"{app.host} cannot read the secret {SECRET} of {vault} ({status}): `{remedy}` mends it.")
 
 
 def key_status(app: App) -> str:
-    """Return how following the reference to the key went. Azure remembers a failure for a day, so it is asked anew."""
+    """Return how following the reference to the keys went. Azure remembers a failure for a day, so it is asked anew."""
     of_setting = f"/config/configreferences/appsettings/{SETTING}"
     status: str = ask(app.id, of_setting)["properties"]["status"]
-    if status in REMEDIES:
+    if status != "Resolved":
         ask(app.id, "/config/configreferences/appsettings/refresh", "post")
         status = ask(app.id, of_setting)["properties"]["status"]
     return status
+
+
+def new_key(vault: str) -> str:
+    """Return the command that makes a key without showing it."""
+    made = "python3 -c \"import secrets; print(secrets.token_urlsafe(32), end='')\""
+    return f"{made} | az keyvault secret set --vault-name {vault} --name {SECRET} --file /dev/stdin --output none"
 
 
 def assign(role: str, identity: str, scope: str) -> str:
@@ -127,4 +125,4 @@ def key(vault: str) -> str:
     try:
         return str(az("keyvault", "secret", "show", "--vault-name", vault, "--name", SECRET)["value"]).split()[0]
     except IndexError:
-        raise AzureError(f"The secret {SECRET} of {vault} is empty: `{NEW_KEY.format(vault=vault)}` fills it.") from None
+        raise AzureError(f"The secret {SECRET} of {vault} is empty: `{new_key(vault)}` fills it.") from None

@@ -46,7 +46,8 @@ def built(run: dict[str, Any], repository: str) -> str:
     """Return the image that a run has pushed, by its digest."""
     pushed = [one for one in run.get("outputImages") or [] if one.get("repository") == repository]
     if run.get("status") != "Succeeded" or len(pushed) != 1:
-        raise AzureError(f"Run {run.get('runId')} ended with {run.get('status')} and pushed no image: see its log above.")
+        ended = f"Run {run.get('runId')} of the registry ended with {run.get('status')}"
+        raise AzureError(f"{ended} and pushed no image: see its log above.")
     image = f"{pushed[0]['registry']}/{repository}@{pushed[0]['digest']}"
     if not re.fullmatch(r"[a-z0-9.]+/[a-z0-9._/-]+@sha256:[0-9a-f]{64}", image):
         raise AzureError(f"The registry names no digest of the image: {image}.")
@@ -56,7 +57,7 @@ def built(run: dict[str, Any], repository: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", default=COPIED, type=Path, help="model/ and model.json (%(default)s)")
-    parser.add_argument("--output", default="image.txt", type=Path, help="file to write the image's name to (%(default)s)")
+    parser.add_argument("--output", default="image.txt", type=Path, help="where to write its name (%(default)s)")
     arguments = parser.parse_args()
     with program():
         registry, repository = f"{setting('BASE_NAME').lower()}amlcr", setting("SCORING_IMAGE_NAME")

@@ -47,7 +47,7 @@ def shown(name: Any, version: Any) -> str:
 def serving(host: str, seconds: float = 10) -> str | None:
     """Return the model that answers there, or None."""
     try:
-        with urllib.request.urlopen(f"https://{host}/healthz", timeout=seconds) as answer:  # noqa: S310 - it is HTTPS
+        with urllib.request.urlopen(f"https://{host}/healthz", timeout=seconds) as answer:
             told = json.loads(answer.read(LARGEST_ANSWER))
         return shown(told["model"], told["version"]) if told["status"] == "healthy" else None
     except (OSError, HTTPException, KeyError, TypeError, ValueError):

@@ -1,8 +1,8 @@
 """Deploy the ARM templates: `plan` shows what would change, `deploy` does it.
 
-RESOURCE_GROUP, WORKSPACE_NAME, BASE_NAME and LOCATION say where, the parameters files the rest. What models are deployed
-to is made where the variable group has a name for it. A workspace that is there already and was not made by this project
-is adopted: it is left as it is, and nothing is deployed.
+RESOURCE_GROUP, WORKSPACE_NAME, BASE_NAME and LOCATION say where, the parameters files the rest. What models are
+deployed to is made where the variable group has a name for it. A workspace that is there already and was not made by
+this project is adopted: it is left as it is, and nothing is deployed.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def image(group: str, app: str) -> list[str]:
     """Return the parameter that keeps the image a Web App runs: deploying it again must not take a model away."""
     for one in named(group, WEB_APPS, app):
         config = az("rest", "--method", "get", "--url", f"{one['id']}/config/web?api-version=2024-11-01")
-        return [f"image={config['properties']['linuxFxVersion']}"]
+        return [f"image={config['properties'].get('linuxFxVersion') or ''}"]
     return []
 
 

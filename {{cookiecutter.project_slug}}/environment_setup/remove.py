@@ -19,8 +19,8 @@ def owned(group: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the resources of this project, in the order to delete them, and the others."""
     found = az("resource", "list", "--resource-group", group)
     ours = [one for one in found if (one.get("tags") or {}).get("project") == setting("PROJECT")]
-    order = sorted(ours, key=lambda one: (FIRST.index(one["type"]) if one["type"] in FIRST else len(FIRST), one["name"]))
-    return order, [one for one in found if one not in ours]
+    ours.sort(key=lambda one: ([kind != one["type"] for kind in FIRST], one["name"]))
+    return ours, [one for one in found if one not in ours]
 
 
 def delete(group: str, ours: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
