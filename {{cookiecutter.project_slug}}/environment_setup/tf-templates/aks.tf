@@ -27,9 +27,9 @@ variable "k8s_ab_namespace" {
 }
 
 variable "aks_node_size" {
-  description = "Size of its nodes."
+  description = "Size of its nodes, with a local disk of 128 GB or more."
   type        = string
-  default     = "Standard_D4s_v5"
+  default     = "Standard_D4ds_v5"
 }
 
 variable "aks_min_nodes" {
@@ -53,6 +53,9 @@ resource "azurerm_kubernetes_cluster" "scoring" {
   #checkov:skip=CKV_AZURE_115: A private cluster needs build agents of one's own in its network
   #checkov:skip=CKV_AZURE_117: Disks are encrypted with Microsoft's keys; the nodes keep no data
   #checkov:skip=CKV_AZURE_141: canary decides; Azure ML needs a local account
+  #checkov:skip=CKV_AZURE_172: No secrets are mounted, so no driver for them is installed
+  #checkov:skip=CKV_AZURE_227: Encryption at the host must be registered for the subscription first
+  #checkov:skip=CKV_AZURE_232: One pool for the system and for the services: a second one would idle
   count               = local.cluster
   name                = var.aks_compute_name
   resource_group_name = local.resource_group.name
@@ -79,10 +82,6 @@ resource "azurerm_kubernetes_cluster" "scoring" {
     azure_rbac_enabled = true
   }
 
-  key_vault_secrets_provider {
-    secret_rotation_enabled = true
-  }
-
   oms_agent {
     log_analytics_workspace_id      = azurerm_log_analytics_workspace.workspace.id
     msi_auth_for_monitoring_enabled = true
@@ -100,6 +99,7 @@ resource "azurerm_kubernetes_cluster" "scoring" {
     name                        = "system"
     temporary_name_for_rotation = "rotation"
     os_sku                      = "AzureLinux"
+    os_disk_type                = "Ephemeral"
     vm_size                     = var.aks_node_size
     auto_scaling_enabled        = true
     min_count                   = var.aks_min_nodes
@@ -170,7 +170,7 @@ resource "azurerm_role_assignment" "nodes" {
   count                = var.assign_roles ? local.cluster : 0
   scope                = azurerm_container_registry.workspace.id
   role_definition_name = "AcrPull"
-  principal_id         = azurerm_kubernetes_cluster.scoring[0].kubelet_identity[0].object_id
+  principal_id         = one(azurerm_kubernetes_cluster.scoring[0].kubelet_identity[*].object_id)
   principal_type       = "ServicePrincipal"
 }
 

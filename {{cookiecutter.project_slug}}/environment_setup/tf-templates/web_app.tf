@@ -26,6 +26,7 @@ locals {
 }
 
 resource "azurerm_service_plan" "scoring" {
+  #checkov:skip=CKV_AZURE_211: B1 is the cheapest that never sleeps; webapp_plan_size makes it more
   #checkov:skip=CKV_AZURE_212: One instance is the cheapest that serves; webapp_instances makes it more
   #checkov:skip=CKV_AZURE_225: Zones come with the Premium plan, and with three instances
   count               = local.web_app

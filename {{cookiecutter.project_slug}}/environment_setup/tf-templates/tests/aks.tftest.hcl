@@ -116,8 +116,8 @@ run "roles_where_they_are_asked_for" {
     error_message = "The pipelines' identity gets other roles in the cluster than it should."
   }
   assert {
-    condition = [azurerm_role_assignment.nodes[0].scope, azurerm_role_assignment.nodes[0].role_definition_name] == [
-      azurerm_container_registry.workspace.id, "AcrPull"
+    condition = [for role in azurerm_role_assignment.nodes : [role.scope, role.role_definition_name]] == [
+      [azurerm_container_registry.workspace.id, "AcrPull"]
     ]
     error_message = "Nodes must be allowed to pull, and no more."
   }
