@@ -4,6 +4,14 @@ mock_provider "azurerm" {
   override_during = plan
 }
 
+override_resource {
+  target          = azurerm_kubernetes_cluster.scoring
+  override_during = plan
+  values = {
+    id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c"
+  }
+}
+
 variables {
   base_name        = "MyUniqueML"
   project          = "a-project"
