@@ -349,12 +349,12 @@ IDENTITY = "--assignee-object-id an-identity --assignee-principal-type ServicePr
         pytest.param({"identity": None}, f"`az webapp identity assign --ids {APP}` gives one", id="no_identity"),
         pytest.param(
             {"pulls": False},
-            f"`az resource update --ids {APP}/config/web --set properties.acrUseManagedIdentityCreds=true` has",
+            f"`az resource update --ids {APP}/config/web --set properties.acrUseManagedIdentityCreds=true`",
             id="pulls_with_a_password",
         ),
         pytest.param(
             {"roles": [READER]},
-            f'may not pull from {REGISTRY}: `az role assignment create --role "AcrPull" {IDENTITY} --scope "{REGISTRY}"',
+            f'pull from {REGISTRY}: `az role assignment create --role "AcrPull" {IDENTITY} --scope "{REGISTRY}"`',
             id="may_not_pull",
         ),
         pytest.param(

@@ -138,6 +138,15 @@ run "roles_where_they_are_asked_for" {
   }
 }
 
+run "no_roles_where_they_are_not" {
+  command = plan
+
+  assert {
+    condition     = length(azurerm_role_assignment.web_app) == 0
+    error_message = "Roles are assigned, and nobody asked for it."
+  }
+}
+
 run "a_name_with_a_dot_is_refused" {
   command         = plan
   expect_failures = [var.webapp_deployment_name]
