@@ -174,21 +174,19 @@ resource "azurerm_role_assignment" "nodes" {
   principal_type       = "ServicePrincipal"
 }
 
-# The pipelines' identity gets a login to the cluster, and one namespace.
-resource "azurerm_role_assignment" "canary" {
-  for_each = var.assign_roles && var.canary && local.cluster == 1 ? {
-    login = {
-      scope = azurerm_kubernetes_cluster.scoring[0].id
-      role  = "Azure Kubernetes Service Cluster User Role"
-    }
-    namespace = {
-      scope = "${azurerm_kubernetes_cluster.scoring[0].id}/namespaces/${var.k8s_ab_namespace}"
-      role  = "Azure Kubernetes Service RBAC Cluster Admin"
-    }
-  } : {}
+# The pipelines' identity attaches the cluster to Azure ML; or it gets a login to the canary's, and one namespace.
+locals {
+  roles_of_pipelines = var.canary ? {
+    "Azure Kubernetes Service Cluster User Role"  = ""
+    "Azure Kubernetes Service RBAC Cluster Admin" = "/namespaces/${var.k8s_ab_namespace}"
+  } : { "Contributor" = "" }
+}
 
-  scope                = each.value.scope
-  role_definition_name = each.value.role
+resource "azurerm_role_assignment" "deploys_to_cluster" {
+  for_each = var.assign_roles && local.cluster == 1 ? local.roles_of_pipelines : {}
+
+  scope                = "${azurerm_kubernetes_cluster.scoring[0].id}${each.value}"
+  role_definition_name = each.key
   principal_id         = var.principal_id
   principal_type       = "ServicePrincipal"
 }

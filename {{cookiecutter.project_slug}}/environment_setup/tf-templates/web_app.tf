@@ -131,3 +131,11 @@ resource "azurerm_role_assignment" "web_app" {
   principal_id         = azurerm_linux_web_app.scoring[0].identity[0].principal_id
   principal_type       = "ServicePrincipal"
 }
+
+resource "azurerm_role_assignment" "deploys_web_app" {
+  count                = var.assign_roles ? local.web_app : 0
+  scope                = azurerm_linux_web_app.scoring[0].id
+  role_definition_name = "Website Contributor"
+  principal_id         = var.principal_id
+  principal_type       = "ServicePrincipal"
+}

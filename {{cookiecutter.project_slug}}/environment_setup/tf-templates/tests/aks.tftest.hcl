@@ -33,7 +33,7 @@ run "no_name_no_cluster" {
   }
 
   assert {
-    condition     = length(azurerm_kubernetes_cluster.scoring) + length(azurerm_role_assignment.nodes) + length(azurerm_role_assignment.canary) == 0
+    condition     = length(azurerm_kubernetes_cluster.scoring) + length(azurerm_role_assignment.nodes) + length(azurerm_role_assignment.deploys_to_cluster) == 0
     error_message = "A cluster is made, and nobody named one."
   }
 }
@@ -108,8 +108,8 @@ run "azure_ml_s_cluster_has_a_local_account_and_no_mesh" {
     error_message = "Azure ML needs a local account, and no mesh."
   }
   assert {
-    condition     = length(azurerm_role_assignment.canary) == 0 && length(azurerm_role_assignment.nodes) == 1
-    error_message = "The pipelines' identity needs nothing in Azure ML's cluster."
+    condition     = [for role in azurerm_role_assignment.deploys_to_cluster : [role.scope, role.role_definition_name]] == [[azurerm_kubernetes_cluster.scoring[0].id, "Contributor"]]
+    error_message = "The pipelines' identity attaches Azure ML's cluster, and needs nothing in it."
   }
 }
 
@@ -117,9 +117,9 @@ run "roles_where_they_are_asked_for" {
   command = plan
 
   assert {
-    condition = { for name, role in azurerm_role_assignment.canary : name => [role.scope, role.role_definition_name] } == {
-      login     = [azurerm_kubernetes_cluster.scoring[0].id, "Azure Kubernetes Service Cluster User Role"]
-      namespace = ["${azurerm_kubernetes_cluster.scoring[0].id}/namespaces/ab", "Azure Kubernetes Service RBAC Cluster Admin"]
+    condition = { for role in azurerm_role_assignment.deploys_to_cluster : role.role_definition_name => [role.scope, role.principal_id] } == {
+      "Azure Kubernetes Service Cluster User Role"  = [azurerm_kubernetes_cluster.scoring[0].id, var.principal_id]
+      "Azure Kubernetes Service RBAC Cluster Admin" = ["${azurerm_kubernetes_cluster.scoring[0].id}/namespaces/ab", var.principal_id]
     }
     error_message = "The pipelines' identity gets other roles in the cluster than it should."
   }
@@ -139,7 +139,7 @@ run "no_roles_where_they_are_not" {
   }
 
   assert {
-    condition     = length(azurerm_role_assignment.canary) + length(azurerm_role_assignment.nodes) == 0
+    condition     = length(azurerm_role_assignment.deploys_to_cluster) + length(azurerm_role_assignment.nodes) == 0
     error_message = "Roles are assigned, and nobody asked for it."
   }
 }

@@ -8,6 +8,7 @@ override_resource {
   target          = azurerm_linux_web_app.scoring
   override_during = plan
   values = {
+    id       = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/g/providers/Microsoft.Web/sites/a"
     identity = { principal_id = "30000000-0000-0000-0000-000000000000" }
   }
 }
@@ -31,7 +32,7 @@ run "no_name_no_app" {
   }
 
   assert {
-    condition     = length(azurerm_service_plan.scoring) + length(azurerm_linux_web_app.scoring) + length(azurerm_role_assignment.web_app) == 0
+    condition     = length(azurerm_service_plan.scoring) + length(azurerm_linux_web_app.scoring) + length(azurerm_role_assignment.web_app) + length(azurerm_role_assignment.deploys_web_app) == 0
     error_message = "A Web App is made, and nobody named one."
   }
 }
@@ -136,13 +137,17 @@ run "roles_where_they_are_asked_for" {
     ])
     error_message = "Somebody else gets the app's roles."
   }
+  assert {
+    condition     = [for role in azurerm_role_assignment.deploys_web_app : [role.scope, role.role_definition_name, role.principal_id]] == [[azurerm_linux_web_app.scoring[0].id, "Website Contributor", var.principal_id]]
+    error_message = "The pipelines' identity must be allowed to deploy, and no more."
+  }
 }
 
 run "no_roles_where_they_are_not" {
   command = plan
 
   assert {
-    condition     = length(azurerm_role_assignment.web_app) == 0
+    condition     = length(azurerm_role_assignment.web_app) + length(azurerm_role_assignment.deploys_web_app) == 0
     error_message = "Roles are assigned, and nobody asked for it."
   }
 }
