@@ -37,6 +37,7 @@ class Ran:
     jobs: dict[str, "Ran"] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     outputs: dict[str, str] = field(default_factory=dict)
+    environment: str = ""  # to which a deployment job deploys
 
 
 @dataclass
@@ -149,7 +150,8 @@ class Agent:
             self.step(Step(step, running))
         result = FAILED if running.failed else WITH_ISSUES if running.issues else SUCCEEDED
         prefix = f"{job['job']}." if "environment" in job else ""
-        return Ran(result, {}, running.steps, {prefix + name: value for name, value in running.outputs.items()})
+        outputs = {prefix + name: value for name, value in running.outputs.items()}
+        return Ran(result, {}, running.steps, outputs, job.get("environment", ""))
 
     def step(self, step: Step) -> None:
         names = {"variables": {**step.job.variables, **step.job.outputs}}

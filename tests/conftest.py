@@ -14,11 +14,13 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+import check_jsonschema
 import pytest
 from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
+SCHEMA = Path(check_jsonschema.__file__).parent / "builtin_schemas" / "vendor" / "azure-pipelines.json"
 HOSTILE = 'O\'Brien "x" \\ é 漢字 𠮷 | `x` <b> {{ 7*7 }}'
 
 QUESTIONS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
@@ -114,6 +116,22 @@ def environment(shared_folder):
         return folder / "bin" / "python"
 
     return environment
+
+
+@pytest.fixture(scope="session")
+def language_service(shared_folder):
+    """Return a function that asks Microsoft's language service about files, and gives what it says."""
+    folder = shared_folder / "language_service"
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            shutil.copytree(ROOT / "tests" / "language_service", folder.with_suffix(".new"))
+            run("npm", "ci", "--no-audit", "--no-fund", "--silent", cwd=folder.with_suffix(".new"))
+            folder.with_suffix(".new").rename(folder)
+
+    def said(*files, code=0):
+        return run("node", folder / "lint.cjs", SCHEMA, *files, code=code)
+
+    return said
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import ssl
 import sys
 import time
@@ -12,43 +11,25 @@ import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
-import check_jsonschema
 import pytest
 import yaml
-from conftest import ROOT, bake, run
-from filelock import FileLock
+from conftest import bake
 from local_azure import PATIENCE
-from local_pipelines import PREDEFINED, agent, azure_cli, edit, expanded, groups, repository, roots
+from local_pipelines import LOGIN, PREDEFINED, agent, azure_cli, edit, expanded, groups, repository, roots
 
 from azureml_emulator import tokens
 from azureml_emulator.session import Session, started
+from pipelines_runner.builds import answering
 from pipelines_runner.errors import PipelineError
 from pipelines_runner.job import report
 from pipelines_runner.runner import INVOKE, Agent
 from pipelines_runner.tasks import TASKS
 from pipelines_runner.templates import Expansion, load
 
-SCHEMA = Path(check_jsonschema.__file__).parent / "builtin_schemas" / "vendor" / "azure-pipelines.json"
 ON_SERVER = (".pipelines/variables.yml", "value: agent", "value: server")
 
 
 # -- what Microsoft's language service says ---
-
-
-@pytest.fixture(scope="session")
-def language_service(shared_folder):
-    """Return a function that asks Microsoft's language service about files, and gives what it says."""
-    folder = shared_folder / "language_service"
-    with FileLock(folder.with_suffix(".lock")):
-        if not folder.exists():
-            shutil.copytree(ROOT / "tests" / "language_service", folder.with_suffix(".new"))
-            run("npm", "ci", "--no-audit", "--no-fund", "--silent", cwd=folder.with_suffix(".new"))
-            folder.with_suffix(".new").rename(folder)
-
-    def said(*files, code=0):
-        return run("node", folder / "lint.cjs", SCHEMA, *files, code=code)
-
-    return said
 
 
 @pytest.mark.slow
@@ -91,7 +72,6 @@ def rehearsal(baked, root, folder, registers=True):
     return agent(baked, root, folder, tasks)
 
 
-LOGIN = ("keepAzSessionActive", "visibleAzLogin")
 TRAINS, PUBLISHES, HANDS_ON = (
     {"Model_CI.quality", "Model_CI.publish", "Train.train"},
     {"Model_CI.quality", "Model_CI.publish"},
@@ -196,8 +176,10 @@ def test_variables_and_their_group_are_disjoint_and_complete(project):
     for program in (project.path / "ml_service").glob("*.py"):
         defined |= set(re.findall(r"task.setvariable variable=([A-Z_]+)\]", program.read_text("utf-8")))
     settings = set(re.findall(r"^([A-Z_]+)=", (project.path / ".env.example").read_text("utf-8"), re.MULTILINE))
-    for program in (project.path / "environment_setup").glob("*.py"):
-        settings |= set(re.findall(r"setting\([\"']([A-Z_]+)[\"']\)", program.read_text("utf-8")))
+    programs = (file for room in ("deployment", "environment_setup") for file in (project.path / room).glob("*.py"))
+    for program in programs:
+        settings |= set(re.findall(r"setting\([\"']([A-Z0-9_]+)[\"']\)", program.read_text("utf-8")))
+        defined |= set(re.findall(r"task.setvariable variable=([A-Z_]+)", program.read_text("utf-8")))
     if project.answers["infrastructure"] == "terraform":
         settings |= {"BASE_NAME", "LOCATION"}  # which win over terraform.tfvars
     settings = {name for name in settings if not name.startswith(("AZURESUBSCRIPTION_", "SYSTEM_"))}
@@ -450,6 +432,10 @@ class Organisation(NamedTuple):
     def build(self, **parameters):
         return self.agent.run(".pipelines/ci.yml", **parameters)
 
+    def deploy(self, **parameters):
+        with answering(self.agent):
+            return self.agent.run(".pipelines/cd.yml", **parameters)
+
 
 def told(build):
     return report(build.steps())
@@ -467,7 +453,8 @@ def organisation(cookies_session, environment, tmp_path_factory):
     baked, folder = bake(cookies_session, {}), tmp_path_factory.mktemp("organisation")
     python, steps = environment(baked), environment(baked, "train")
     root = repository(baked, folder / "repository", python)
-    with started(python, folder / "state", "--fork-server", steps=steps) as azure:
+    serving = ("--serving-python", environment(baked, "inference"))
+    with started(python, folder / "state", "--fork-server", *serving, steps=steps) as azure:
         tools = azure_cli(folder / "tools", azure.environment["SUBSCRIPTION_ID"])
         path = f"{tools}:{python.parent}:{os.environ['PATH']}"
         told_otherwise = ("SUBSCRIPTION_ID", "RESOURCE_GROUP", "WORKSPACE_NAME", "AZURE_FEDERATED_TOKEN_FILE")
@@ -568,6 +555,33 @@ def test_a_run_that_was_started_without_an_agent_is_reported(organisation):
 
 
 @pytest.mark.slow
+def test_the_model_of_a_build_is_deployed_and_an_earlier_one_again(organisation):
+    def serves():
+        (service,) = organisation.azure.ask("state?kind=services")
+        return service["name"], service["kvTags"]["model_version"]
+
+    first, refused, latest = (find(organisation, version) for version in (1, None, 2))
+
+    deployed = organisation.deploy(after=latest)
+    assert deployed.result == "Succeeded", told(deployed)
+    assert serves() == ("test-aci", "2")
+    nothing = organisation.deploy(after=refused)
+    assert nothing.result == "Succeeded", told(nothing)
+    assert nothing.stages["Deploy_ACI"].result == "Skipped"
+    assert f"Build {refused.number} registered no model: nothing to deploy." in told(nothing)
+    again = organisation.deploy(modelBuildId=first.number)
+    assert again.result == "Succeeded", told(again)
+    assert serves() == ("test-aci", "1")
+    assert again.job("Deploy_ACI.aci").steps[-1].name == "Ask it for predictions"
+
+
+def find(organisation, version):
+    """Return the first good build of ci.yml that handed on this version of the model, or none."""
+    builds = [one for one in organisation.agent.builds if one.file.endswith("/ci.yml") and one.result != "Failed"]
+    return next(one for one in builds if (model(one) or {"version": None})["version"] == version)
+
+
+@pytest.mark.slow
 def test_jobs_ask_az_for_tokens_and_nothing_else(organisation):
     calls = set((organisation.agent.folder.parent / "tools" / "calls").read_text("utf-8").splitlines())
 
@@ -620,7 +634,7 @@ def bare(tmp_path):
     return f"{tools}:/usr/bin:/bin"
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_a_job_installs_what_it_needs(defaults, few_tests, bare, tmp_path):
     build = agent(defaults, few_tests(), tmp_path / "agent", PATH=bare).run(".pipelines/pr.yml")
 

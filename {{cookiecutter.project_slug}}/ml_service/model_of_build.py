@@ -12,9 +12,8 @@ import os
 import re
 import urllib.error
 import urllib.request
-from http.client import HTTPMessage
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from {{ cookiecutter.package_name }}.program import UserError, program
 
@@ -29,10 +28,8 @@ LONGEST = 10_000_000  # bytes of an answer
 class NoRedirect(urllib.request.HTTPRedirectHandler):
     """Azure DevOps answers a token that it does not accept by sending to a page for logging in."""
 
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> None:
-        return None
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """Do not follow: the token would go with it."""
 
 
 def setting(name: str) -> str:

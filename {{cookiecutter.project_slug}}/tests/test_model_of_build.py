@@ -46,6 +46,7 @@ def devops(monkeypatch: pytest.MonkeyPatch) -> Iterator[DevOps]:
     for name, value in {
         "SYSTEM_COLLECTIONURI": f"http://127.0.0.1:{server.server_port}/",
         "SYSTEM_TEAMPROJECTID": "project",
+        "NO_PROXY": "127.0.0.1",
         "SYSTEM_ACCESSTOKEN": "secret",
         "BUILD_REASON": "ResourceTrigger",
         "MODEL_BUILD_ID": "",
@@ -130,9 +131,7 @@ def test_name_and_version_are_those_of_the_file(tmp_path: Path, monkeypatch: pyt
     ["", "[]", "{}", '{"name": "a"}', '{"name": "a", "version": "10"}', '{"name": "a", "version": true}',
      '{"name": "a", "version": 0}', '{"name": "a\\n##vso[task.complete]", "version": 1}'],
 )  # fmt: skip
-def test_a_file_that_names_no_version_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
-) -> None:
+def test_a_file_that_names_no_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
     monkeypatch.chdir(tmp_path)
     model_of_build.FILE.write_text(content, encoding="utf-8")
 

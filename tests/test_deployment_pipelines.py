@@ -1,0 +1,352 @@
+"""Deployment after a build: which stages of cd.yml run, on which model, whatever was chosen and went before.
+
+Nothing is deployed here. Which model it is, and whether there is one, is found out for real.
+"""
+
+import itertools
+import json
+
+import pytest
+from conftest import bake
+from local_pipelines import LOGIN, PREDEFINED, agent, edit, expanded, repository
+
+from pipelines_runner.builds import answering
+from pipelines_runner.errors import PipelineError
+from pipelines_runner.job import report
+from pipelines_runner.runner import Build, Ran
+from pipelines_runner.tasks import TASKS
+from pipelines_runner.templates import Expansion
+
+CD, CI = ".pipelines/cd.yml", ".pipelines/ci.yml"
+IMAGE = f"testamlcr.azurecr.io/test-scoring@sha256:{'a' * 64}"
+
+# Which stages an answer brings, but for the first. Of the canary's stages, the first stands for all.
+BRINGS = {
+    ("deploy_aci", True): {"Deploy_ACI"},
+    ("deploy_webapp", True): {"Scoring_Image", "Deploy_Webapp"},
+    ("aks", "service"): {"Deploy_AKS"},
+    ("aks", "canary"): {"Scoring_Image", "Blue_Staging"},
+}
+ALL = set().union(*BRINGS.values())
+QUESTIONS = {"deploy_aci": (True, False), "deploy_webapp": (True, False), "aks": ("none", "service", "canary")}
+NOTHING = {"deploy_aci": False, "deploy_webapp": False, "aks": "none"}
+TARGETS = [dict(zip(QUESTIONS, answers, strict=True)) for answers in itertools.product(*QUESTIONS.values())]
+TARGETS.remove(NOTHING)
+MOST = ({**NOTHING, "deploy_aci": True, "deploy_webapp": True, "aks": aks} for aks in ("service", "canary"))
+SERVICE, CANARY = MOST
+
+
+def name_of(targets):
+    return "+".join(str(answer if question == "aks" else question) for question, answer in targets.items() if answer)
+
+
+def stages_of(targets):
+    return set().union(*(stages for answer, stages in BRINGS.items() if answer in targets.items()))
+
+
+class Delivery:
+    """A repository in which builds 100, 101 and 102 of ci.yml went before: version 9, no model, version 10."""
+
+    def __init__(self, baked, folder):
+        self.root = repository(baked, folder / "repository", without=("tests", "docs", "requirements", "data"))
+        self.failing = ""
+        stubs = dict.fromkeys(("UsePythonVersion@0", "Cache@2", "KubernetesManifest@1"), self.nothing)
+        stubs |= {"KubeloginInstaller@0": self.nothing, "AzureCLI@2": self.azure, "script": self.script}
+        self.agent = agent(baked, self.root, folder / "agent", {**TASKS, **stubs}, NO_PROXY="127.0.0.1")
+        self.group = self.agent.groups[baked.answers["variable_group"]]
+        self.ci = {number: self.ended(number, version) for number, version in ((100, 9), (101, None), (102, 10))}
+
+    def ended(self, number, version):
+        """Have a build of ci.yml be over."""
+        artifacts = self.agent.folder / f"artifacts-{number}"
+        (artifacts / "coverage").mkdir(parents=True)
+        if version:
+            (artifacts / "model").mkdir()
+            content = json.dumps({"name": "test", "version": version})
+            (artifacts / "model" / "model.json").write_text(content, encoding="utf-8")
+        build = Build({"Train": Ran("Succeeded")}, artifacts, str(number), CI, "refs/heads/main")
+        self.agent.builds.append(build)
+        return build
+
+    def azure(self, step):
+        step.inputs("azureSubscription", "scriptType", "scriptLocation", "inlineScript", *LOGIN)
+        assert (step.job.sources / "ml_service").is_dir()
+        step.told = step.job.fill(step.written["inputs"]["inlineScript"])
+        if f"{step.job.sources.parent.name}/{step.name}" == self.failing:
+            step.fail("to order")
+        elif "deployment.image" in step.told:
+            step.tell(f"##vso[task.setvariable variable=IMAGE;isOutput=true]{IMAGE}\n")
+
+    def script(self, step):
+        if step.written["script"].startswith(("python3 -m ml_service.model_of_build", "cp ")):
+            step.shell(step.written["script"])
+
+    def nothing(self, step):
+        assert step.written["task"]
+
+    def run(self, *, after=None, **parameters):
+        with answering(self.agent):
+            return self.agent.run(CD, after=after, **parameters)
+
+
+def ran(build):
+    """Return the stages that ran, but for the first and for those that only follow from another."""
+    return {name for name, stage in build.stages.items() if stage.result != "Skipped"} & ALL
+
+
+def told(build):
+    return report(build.steps())
+
+
+def deployed(build):
+    """Return the versions that jobs after the first were told of, by model.json or by a variable."""
+    jobs = [job for name, stage in build.stages.items() if name != "Model" for job in stage.jobs.values()]
+    return {version(job.steps[0].job) for job in jobs if job.steps}
+
+
+def version(job):
+    file = job.sources / "model.json"
+    return json.loads(file.read_text("utf-8"))["version"] if file.exists() else int(job.variables["MODEL_VERSION"])
+
+
+@pytest.fixture
+def delivery(cookies_session, tmp_path):
+    return lambda targets: Delivery(bake(cookies_session, targets), tmp_path)
+
+
+# -- conditions, all of them ---
+
+RUNS = {
+    # model.json, ACI: the stages that run, of those that were chosen
+    ("there", "succeeds"): ALL,
+    ("there", "fails"): {"Deploy_ACI"},
+    ("there", "has no name"): ALL - {"Deploy_ACI"},
+    ("not there", "succeeds"): set(),
+    ("not there", "has no name"): set(),
+}
+
+
+@pytest.mark.parametrize("started", ["by a build", "by hand"])
+@pytest.mark.parametrize("targets", TARGETS, ids=name_of)
+def test_each_combination_runs_the_stages_it_should(delivery, targets, started):
+    one = delivery(targets)
+
+    for (model, aci), stages in RUNS.items():
+        if aci != "succeeds" and not targets["deploy_aci"]:
+            continue
+        one.failing = "Deploy_ACI-aci/Deploy the model" if aci == "fails" else ""
+        if targets["deploy_aci"]:
+            one.group["ACI_DEPLOYMENT_NAME"] = "" if aci == "has no name" else "test-aci"
+        number = 100 if model == "there" else 101
+        asked = {"after": one.ci[number]} if started == "by a build" else {"modelBuildId": number}
+
+        build = one.run(**asked)
+
+        assert set(build.stages) & ALL == stages_of(targets)
+        assert ran(build) == stages & stages_of(targets), (model, aci)
+        assert build.result == ("Failed" if aci == "fails" else "Succeeded"), told(build)
+        assert deployed(build) == ({9} if ran(build) else set())
+        assert ("Build 101 registered no model: nothing to deploy." in told(build)) == (model == "not there")
+
+
+NAMED = {"Deploy_ACI": "ACI_DEPLOYMENT_NAME", "Deploy_AKS": "AKS_DEPLOYMENT_NAME"}
+NAMED |= {"Deploy_Webapp": "WEBAPP_DEPLOYMENT_NAME", "Blue_Staging": "K8S_AB_NAMESPACE"}
+
+
+@pytest.mark.parametrize("targets", [SERVICE, CANARY], ids=name_of)
+def test_a_target_without_a_name_is_left_out_and_no_other(delivery, targets):
+    one = delivery(targets)
+    names = {stage: name for stage, name in NAMED.items() if stage in stages_of(targets)}
+
+    for count in range(len(names) + 1):
+        for stages in itertools.combinations(names, count):
+            one.group |= {name: "test" if stage in stages else "" for stage, name in names.items()}
+            needs_image = {"Deploy_Webapp", "Blue_Staging"} & set(stages)
+
+            build = one.run(after=one.ci[100])
+
+            assert ran(build) == {*stages, *(["Scoring_Image"] if needs_image else [])}
+            assert build.result == "Succeeded"
+
+
+@pytest.mark.parametrize("job", ["Model.model", "Deploy_ACI.aci", "Scoring_Image.image"])
+def test_nothing_follows_what_was_canceled(delivery, job):
+    one = delivery(CANARY)
+    one.agent.canceled = (job,)
+
+    build = one.run(after=one.ci[100])
+
+    before = {"Model.model": set(), "Deploy_ACI.aci": set(), "Scoring_Image.image": {"Deploy_ACI"}}[job]
+    assert ran(build) == before | {job.partition(".")[0]} & ALL
+    assert build.result == "Canceled"
+
+
+@pytest.mark.parametrize(
+    ("failing", "then"),
+    [
+        ("Deploy_ACI-aci/Ask it for predictions", {"Deploy_ACI"}),
+        ("Scoring_Image-image/Fetch the model", {"Deploy_ACI", "Scoring_Image"}),
+        ("Scoring_Image-image/Build it in the registry", {"Deploy_ACI", "Scoring_Image"}),
+        (
+            "Deploy_Webapp-webapp/Deploy the image, and go back if it does not serve",
+            {"Deploy_ACI", "Scoring_Image", "Deploy_Webapp"},
+        ),
+    ],
+)
+def test_a_failure_fails_the_build_and_what_hangs_on_it_is_left_out(delivery, failing, then):
+    one = delivery({**NOTHING, "deploy_aci": True, "deploy_webapp": True})
+    one.failing = failing
+
+    build = one.run(after=one.ci[100])
+
+    assert (build.result, ran(build)) == ("Failed", then)
+
+
+# -- which model ---
+
+
+def test_a_run_by_hand_never_takes_the_latest_model(delivery):
+    one = delivery({**NOTHING, "deploy_aci": True})
+
+    build = one.run()
+
+    assert (build.result, ran(build)) == ("Failed", set())
+    assert "error: No build has started this run: name one with modelBuildId." in told(build)
+
+
+def test_the_model_of_an_earlier_build_is_deployed_again(delivery):
+    one = delivery(SERVICE)
+
+    assert deployed(one.run(after=one.ci[102])) == {10}
+    assert deployed(one.run(modelBuildId=" 100 ")) == {9}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("99", "There is no build 99 in this project"),
+        ("103", "Build 103 is of another pipeline: name one of diabetes-regression-ci."),
+        ("latest", "modelBuildId is 'latest': it must be the number of a build"),
+        ("100;touch /tmp/never", "it must be the number of a build"),
+        ("100'); exit 0; #", "it must be the number of a build"),
+        ("##vso[task.complete result=Succeeded]", "it must be the number of a build"),
+    ],
+)
+def test_a_build_that_will_not_do_fails_the_run_with_a_sentence(delivery, asked, said):
+    one = delivery({**NOTHING, "deploy_aci": True})
+    other = one.ended(103, 1)
+    other.file = ".pipelines/pr.yml"
+
+    build = one.run(modelBuildId=asked)
+
+    assert (build.result, ran(build)) == ("Failed", set())
+    assert f"error: {said}" in told(build) or said in told(build)
+
+
+def test_no_job_but_the_first_is_given_the_token_of_the_build(delivery):
+    one = delivery(CANARY)
+
+    build = one.run(after=one.ci[100])
+
+    holders = {step.name for step in build.steps() if "System.AccessToken" in str(step.written)}
+    assert holders == {"See whether the build registered one"}
+    assert "token of the job" not in told(build)
+
+
+# -- what comes after ACI waits for whoever has to approve ---
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        (SERVICE, {"Deploy_AKS": "diabetes-regression-aks", "Deploy_Webapp": "diabetes-regression-webapp"}),
+        (CANARY, {"Deploy_Webapp": "diabetes-regression-webapp", "Blue_Staging": "diabetes-regression-canary"}),
+    ],
+    ids=["service", "canary"],
+)
+def test_what_comes_after_aci_is_deployed_to_an_environment(delivery, targets, expected):
+    one = delivery(targets)
+
+    made = Expansion(one.root).pipeline(CD, {}, PREDEFINED, one.agent.groups)
+
+    jobs = {(stage["stage"], job.get("environment")) for stage in made["stages"] for job in stage["jobs"]}
+    assert expected.items() <= jobs
+    assert {environment for stage, environment in jobs if stage in ("Model", "Deploy_ACI", "Scoring_Image")} == {None}
+
+
+@pytest.mark.slow
+@pytest.mark.tool("npm")
+def test_microsoft_s_language_service_has_nothing_to_say_about_any_combination(
+    language_service, cookies_session, tmp_path
+):
+    files = []
+    for targets in TARGETS:
+        baked = bake(cookies_session, targets)
+        (tmp_path / name_of(targets)).mkdir()
+        files += [baked.path / CD, expanded(baked, baked.path, CD, tmp_path / name_of(targets), modelBuildId="7")]
+
+    language_service(*files)
+
+
+# -- what is nearly right is found ---
+
+FOUND = "      eq(dependencies.Model.outputs['model.model.FOUND'], 'true'),\n"
+AFTER_ACI = "      in(dependencies.Deploy_ACI.result, 'Succeeded', 'SucceededWithIssues', 'Skipped'),\n"
+TEMPLATES = ".pipelines/templates/"
+FAULTS = {
+    "started by another pipeline": (CD, "source: diabetes-regression-ci", "source: diabetes-regression-pr"),
+    "started on another branch": (CD, "        - main\n", "        - release\n"),
+    "blind to a build without a model": (CD, FOUND, ""),
+    "wrong name of an output": (CD, "outputs['model.model.FOUND']", "outputs['model.FOUND']"),
+    "blind to a failed ACI": (CD, AFTER_ACI, ""),
+    "waits for an ACI that has no name": (CD, "'SucceededWithIssues', 'Skipped')", "'SucceededWithIssues')"),
+    "takes a failed ACI for a good one": (CD, "'Skipped')", "'Skipped', 'Failed')"),
+    "blind to an empty name": (CD, "      ne(variables['AKS_DEPLOYMENT_NAME'], '')", "      true"),
+    "asks whether all went well before": (CD, "      not(canceled()),\n", "      succeeded(),\n"),
+    "does not wait for the image": (CD, "dependsOn: Scoring_Image", "dependsOn: Model"),
+    "no model is an error": (
+        f"{TEMPLATES}model.yml",
+        "      artifact: model\n      condition: and(succeeded(), ne(variables['MODEL_OF'], ''))\n",
+        "      artifact: model\n",
+    ),
+    "the latest model": (f"{TEMPLATES}model.yml", "runId: $(MODEL_OF)", "runId: $(resources.pipeline.ci.runID)"),
+    "any latest model": (f"{TEMPLATES}model.yml", "runVersion: specific", "runVersion: latest"),
+    "no token": (f"{TEMPLATES}model.yml", "      env:\n        SYSTEM_ACCESSTOKEN: $(System.AccessToken)\n", ""),
+    "model.json somewhere else": (f"{TEMPLATES}model-file.yml", '/model.json" model.json', '/model.json" models.json'),
+    "no environment": (f"{TEMPLATES}deploy-aks.yml", "    environment: ${{ variables.PROJECT }}-aks\n", ""),
+    "no sources": (f"{TEMPLATES}set-up.yml", "- checkout: self\n  fetchDepth: 1\n", ""),
+    "no image": (f"{TEMPLATES}deploy-webapp.yml", "outputs['image.IMAGE']", "outputs['IMAGE']"),
+    "no digest": (f"{TEMPLATES}scoring-image.yml", "        name: image\n        displayName", "        displayName"),
+}
+
+
+def check_fully(one):
+    """Run what tells right from nearly right: one run of each kind, with what its jobs have to be told."""
+    build = one.run(after=one.ci[100])
+    assert (build.result, ran(build), deployed(build)) == ("Succeeded", stages_of(SERVICE), {9}), told(build)
+    assert f'deployment.web_app --image "{IMAGE}"' in told(build)
+    for stage in ("Deploy_AKS", "Deploy_Webapp"):
+        (job,) = build.stages[stage].jobs.values()
+        assert job.environment.startswith("diabetes-regression-")
+    assert deployed(one.run(modelBuildId=100)) == {9}
+    build = one.run(after=one.ci[101])
+    assert (build.result, ran(build)) == ("Succeeded", set()), told(build)
+    one.failing = "Deploy_ACI-aci/Deploy the model"
+    build = one.run(after=one.ci[100])
+    assert (build.result, ran(build)) == ("Failed", {"Deploy_ACI"})
+    one.failing = ""
+    one.group |= {"ACI_DEPLOYMENT_NAME": "", "AKS_DEPLOYMENT_NAME": ""}
+    assert ran(one.run(after=one.ci[100])) == {"Scoring_Image", "Deploy_Webapp"}
+
+
+def test_what_the_faults_are_made_from_has_none(delivery):
+    check_fully(delivery(SERVICE))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_found(delivery, fault):
+    one = delivery(SERVICE)
+    edit(one.root, *FAULTS[fault])
+
+    with pytest.raises((AssertionError, KeyError, PipelineError)):
+        check_fully(one)
