@@ -516,7 +516,7 @@ def test_the_image_holds_what_is_locked_the_package_and_the_model(described):
     ]
     assert re.search(r"^ARG BASE_IMAGE=\S+:\d+\.\d+\.\d+-\S+$", text, re.MULTILINE)
     assert text.count("pip") == text.count("--require-hashes") + 2
-    assert re.search(r"^USER [1-9]\d+$", text, re.MULTILINE)
+    assert re.search(r"^USER [1-9]\d+:[1-9]\d+$", text, re.MULTILINE)
     assert re.search(r'^ENTRYPOINT \["python", "-m", "\w+\.app", .*"--port", "8080"\]$', text, re.MULTILINE)
 
 
