@@ -220,7 +220,7 @@ def container():
     """Give a container of the scoring image, and the command that its entry point is."""
     name = run("buildah", "from", "--pull-never", SCORING).strip()
     try:
-        told = json.loads(run("buildah", "inspect", "--format", "{{json .OCIv1.Config}}", name))
+        told = json.loads(run("buildah", "inspect", name))["OCIv1"]["config"]
         yield ("buildah", "run", "--isolation", "chroot", "--network", "host"), name, told["Entrypoint"]
     finally:
         run("buildah", "rm", name)

@@ -72,10 +72,10 @@ run "secure" {
     error_message = "The app must have no FTP."
   }
   assert {
-    condition = !anytrue([
+    condition = [
       azurerm_linux_web_app.scoring[0].ftp_publish_basic_authentication_enabled,
       azurerm_linux_web_app.scoring[0].webdeploy_publish_basic_authentication_enabled,
-    ])
+    ] == [false, false]
     error_message = "Nobody may publish with a password."
   }
   assert {
