@@ -259,10 +259,11 @@ def test_pipelines_start_when_they_should(project):
     assert {"environment_setup/Dockerfile", "requirements"} <= set(paths)
 
 
-def test_what_a_person_may_choose_is_in_the_guide_and_can_be_left_alone(defaults):
-    declared = load(defaults.path / ".pipelines" / "ci.yml")["parameters"]
+@pytest.mark.parametrize(("file", "heading"), [("ci.yml", "## A build of"), ("cd.yml", "## A run of")])
+def test_what_a_person_may_choose_is_in_the_guide_and_can_be_left_alone(defaults, file, heading):
+    declared = load(defaults.path / ".pipelines" / file)["parameters"]
     guide = (defaults.path / "docs" / "azure-pipelines.md").read_text("utf-8")
-    section = guide.partition("## A build of")[2].partition("\n## ")[0]
+    section = guide.partition(heading)[2].partition("\n## ")[0]
 
     shown = dict(re.findall(r"^\| `([a-z]\w+)` \| (true|blank) \|", section, re.MULTILINE))
     assert shown == {one["name"]: "true" if one["type"] == "boolean" else "blank" for one in declared}

@@ -178,7 +178,7 @@ def test_hostile_text_passes_the_tests_that_read_it(cookies_session, environment
             [f"{{package_name}}.{name}" for name in ("train", "evaluate", "register", "fetch", "withdraw")],
             "src",
         ),
-        ("ops", ["ml_service.submit", "ml_service.wait", "ml_service.withdraw"], "."),
+        ("ops", [f"ml_service.{name}" for name in ("deploy", "smoke_test", "submit", "wait", "withdraw")], "."),
     ],
     ids=["score", "train", "ops"],
 )

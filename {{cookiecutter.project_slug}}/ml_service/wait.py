@@ -10,6 +10,7 @@ It can be stopped and started again at any time. With MODEL_BUILD_ID it looks at
 must have registered a model.
 """
 
+import contextlib
 import logging
 import os
 import tempfile
@@ -21,13 +22,13 @@ from azureml.pipeline.core import PipelineRun, StepRun
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from {{ cookiecutter.package_name }} import registry
 from {{ cookiecutter.package_name }}.outcome import FILE, Outcome
 from {{ cookiecutter.package_name }}.pipeline import TRAINING
 from {{ cookiecutter.package_name }}.program import UserError, write_text
 
 from . import settings, training_pipeline
-from .program import parser, persist, program
+from .judged import in_service
+from .program import parser, persist, program, quote
 from .settings import Settings
 from .submit import UNSUCCESSFUL, runs, successful
 from .workspace import get_workspace, mlflow_client
@@ -35,7 +36,6 @@ from .workspace import get_workspace, mlflow_client
 log = logging.getLogger(__name__)
 FINISHED = ("Finished", "Completed")
 LOG = "user_logs/std_log.txt"
-LAST_LINES = 20
 
 
 def run_of_build(workspace: Workspace, settings: Settings, run_id: str | None) -> PipelineRun:
@@ -81,12 +81,8 @@ def explain(client: MlflowClient, run: PipelineRun, status: str) -> UserError:
     failed: StepRun | None = next((step for step in run.get_steps() if step.get_status() in UNSUCCESSFUL), None)
     if failed is None:
         return UserError(f"Run {run.id} ended as {status}: {run.get_portal_url()}")
-    try:
-        lines = read_artifact(client, failed.id, LOG).splitlines()[-LAST_LINES:]
-    except (MlflowException, OSError):  # a step that never started has none
-        lines = []
-    for line in lines:
-        log.info("    %s", line.replace("##", "# #"))  # no command to the build agent
+    with contextlib.suppress(MlflowException, OSError):  # a step that never started has none
+        quote(read_artifact(client, failed.id, LOG))
     return UserError(f"Step {failed.name} of run {run.id} ended as {status}: {failed.get_portal_url()}")
 
 
@@ -100,13 +96,6 @@ def read_outcome(client: MlflowClient, run: PipelineRun) -> Outcome:
     """Return what became of the candidate."""
     (step,) = run.find_step_run(TRAINING[-1].name)
     return Outcome.model_validate_json(read_artifact(client, step.id, FILE))
-
-
-def check_in_service(client: MlflowClient, name: str, number: int) -> None:
-    """Raise if the version was withdrawn since."""
-    version = registry.numbered(client, name, number)
-    if registry.WITHDRAWN in version.tags:
-        raise UserError(f"The build registered {version}, which was withdrawn since: choose another build.")
 
 
 def warn(text: str) -> None:
@@ -131,7 +120,7 @@ def wait(settings: Settings, run_id: str | None, every: float) -> Outcome:
         raise explain(client, run, status)
     outcome = persist(lambda: read_outcome(client, run))
     if outcome.version is not None:
-        check_in_service(client, outcome.name, outcome.version)
+        in_service(client, outcome.name, outcome.version)
     elif settings.model_build_id:
         raise UserError(f"Build {settings.model_build_id} registered no model: choose another build.")
     return outcome

@@ -5,9 +5,10 @@ is ``{"result": [...]}``, one prediction per row; a classifier adds ``"label": [
 """
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from .model import Model
 from .program import UserError
 
 MAX_BODY_BYTES = 4 * 2**20
+
+log = logging.getLogger(__name__)
 
 
 class RequestError(Exception):
@@ -33,6 +36,14 @@ class Service:
     version: int
 
 
+class Answer(NamedTuple):
+    """What a client gets, and how many predictions are in it."""
+
+    status: int
+    body: bytes
+    predictions: int = 0
+
+
 def load(folder: Path) -> Service:
     """Load what `fetch` wrote: model/ and model.json."""
     try:
@@ -42,13 +53,27 @@ def load(folder: Path) -> Service:
         raise UserError(f"{folder} holds no model to serve: {error!r}. `make serve` fetches one.") from error
 
 
-def score(service: Service, body: bytes) -> tuple[int, bytes]:
+def respond(service: Service, method: str, body: bytes | None) -> Answer:
+    """Answer whatever comes to /score. A body of None was too large to keep."""
+    if method != "POST":
+        return Answer(405, problem("use POST"))
+    if body is None:
+        return Answer(413, problem(f"the body is larger than {MAX_BODY_BYTES} bytes: send fewer rows at a time"))
+    try:
+        return score(service, body)
+    except Exception:  # a model may raise anything, and the server must go on serving
+        log.exception("The model failed.")
+        return Answer(500, problem("the model failed; the service's log says why"))
+
+
+def score(service: Service, body: bytes) -> Answer:
     """Answer one request: 200 and predictions, or 400 and the reason."""
     try:
         predictions = predict(service.model, read_rows(body, len(service.model.columns)))
     except RequestError as error:
-        return 400, problem(str(error))
-    return 200, orjson.dumps(answer(service.model, predictions), option=orjson.OPT_SERIALIZE_NUMPY)
+        return Answer(400, problem(str(error)))
+    content = orjson.dumps(answer(service.model, predictions), option=orjson.OPT_SERIALIZE_NUMPY)
+    return Answer(200, content, len(predictions))
 
 
 def problem(reason: str) -> bytes:
