@@ -80,7 +80,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200 if allowed else 401, {"result": [0.5, 1.5]}, **colour)
         content = {"application/json": {"schema": {"example": {"data": ROWS}}}}
         described = {"paths": {"/score": {"post": {"requestBody": {"content": content}}}}}
-        other = held["fails"].get("version") == f"{colour['x-api-version']} {version}"
+        other = held["fails"].get("model") == f"{colour['x-api-version']} {version}"
         pages = {"/healthz": {"status": "healthy", "version": int(version) - other}, "/swagger.json": described}
         return self.answer(200, pages[self.path], **colour)
 

@@ -269,7 +269,7 @@ def test_a_later_release_takes_over_and_once_more_it_changes_nothing(serving):
 # what fails, in which stage, and who serves then
 LATER = {
     "blue does not start": ({"pods": "blue 2"}, "Blue_Staging", "blue 2 (0), green 1 (100)"),
-    "blue has another model in it": ({"version": "blue 2"}, "Blue_Staging", "blue 2 (0), green 1 (100)"),
+    "blue has another model in it": ({"model": "blue 2"}, "Blue_Staging", "blue 2 (0), green 1 (100)"),
     "blue fails under traffic": ({"serving": "2 blue 2"}, "Blue_50", "blue 2 (0), green 1 (100)"),
     "blue fails under all traffic": ({"serving": "1 blue 2"}, "Blue_100", "blue 2 (0), green 1 (100)"),
     "green does not start": ({"pods": "green 2"}, "Green_Staging", "blue 2 (100), green 2 (0)"),
