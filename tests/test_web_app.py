@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import re
+import shutil
 import signal
 import ssl
 import subprocess
@@ -36,6 +37,9 @@ def named(letter):
 FORMER, NEW, SILENT, OTHER, BROKEN = (named(letter) for letter in "0abcd")
 # What answers when an image runs: which version, and whether it can predict.
 SERVES = {FORMER: (1, True), NEW: (2, True), OTHER: (3, True), BROKEN: (2, False)}
+
+EXAMPLE = {"application/json": {"schema": {"example": {"data": [[1.0], [2.0]]}}}}
+DESCRIPTION = {"info": {"version": "2"}, "paths": {"/score": {"post": {"requestBody": {"content": EXAMPLE}}}}}
 
 # Azure, as far as these programs ask it. It keeps its state in a file, which the app's server reads too.
 STAND_IN = """#!{python}
@@ -81,7 +85,7 @@ match words[:2], path:
     case _: sys.exit(said + " is not expected")
 print(json.dumps(answer) if answer is not None else "")
 """
-# The real one is asked in test_deploy_on_azure.py; here it matters what it is told, and what its failing does.
+# The real one takes seconds to start; here it matters what it is told, and what its failing does.
 SMOKE_TEST = """
 import os, pathlib, ssl, sys, urllib.request
 address = sys.argv[sys.argv.index("--service") + 1]
@@ -112,9 +116,9 @@ class World(NamedTuple):
     def changes(self):
         return [call for call in self.calls() if "--method patch" in call]
 
-    def deploy(self, image, *more, code=0, **environment):
+    def deploy(self, image, *more, code=0, python=sys.executable, **environment):
         words = ("-m", "deployment.web_app", "--image", image, "--timeout", "1", "--every", "0.02", *more)
-        return run(sys.executable, *words, cwd=self.root, code=code, **{**self.environment, **environment})
+        return run(python, *words, cwd=self.root, code=code, **{**self.environment, **environment})
 
     def build(self, *more, code=0, **environment):
         words = ("-m", "deployment.image", *more)
@@ -165,6 +169,8 @@ def world(described, certificate, tmp_path):
             if now["image"].removeprefix("DOCKER|") in now["gone"]:
                 return self.answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": "no container"})
             version, _ = SERVES.get(now["image"].removeprefix("DOCKER|"), (None, False))
+            if version is not None and self.path.startswith("/swagger.json"):
+                return self.answer(HTTPStatus.OK, DESCRIPTION)
             if version is None or self.path != "/healthz":
                 return self.answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": "no container"})
             return self.answer(HTTPStatus.OK, {"status": "healthy", "model": "a-model", "version": version})
@@ -174,7 +180,8 @@ def world(described, certificate, tmp_path):
             _, predicts = SERVES.get(now["image"].removeprefix("DOCKER|"), (None, False))
             allowed = self.headers["Authorization"] == f"Bearer {now['key'].split()[0]}"
             status = HTTPStatus.UNAUTHORIZED if not allowed else HTTPStatus.OK if predicts else HTTPStatus.BAD_GATEWAY
-            self.answer(status, {"result": [1.0]})
+            sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.answer(status, {"result": [1.0 for _ in sent.get("data", [])]})
 
         def log_message(self, *_):
             pass
@@ -246,6 +253,19 @@ def test_the_key_is_in_no_log_and_on_no_command_line(world):
     assert KEY not in told
     assert "a secret of somebody" not in told
     assert not [call for call in world.calls() if KEY in call]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("image", "code"), [(NEW, 0), (BROKEN, 1)], ids=["serves", "does_not"])
+def test_the_real_smoke_test_has_the_last_word(world, described, environment, image, code):
+    shutil.rmtree(world.root / "ml_service")
+    shutil.copytree(described.path / "ml_service", world.root / "ml_service")
+
+    told = world.deploy(image, code=code, python=environment(described))
+
+    assert world.image() == (FORMER if code else NEW)
+    assert ("Predictions: 1, 1" in told) == (code == 0)
+    assert KEY not in told
 
 
 @pytest.mark.parametrize(
