@@ -25,13 +25,37 @@ INFERENCE = (
     "tests/test_deploy.py",
     "tests/test_score.py",
 )
-IMAGE = (*DEPLOYS, ".pipelines/templates/scoring-image.yml", "ml_service/fetch.py")
+IMAGE = (
+    *DEPLOYS,
+    ".pipelines/templates/scoring-image.yml",
+    "deployment/Dockerfile",
+    "deployment/Dockerfile.dockerignore",
+    "deployment/image.py",
+    "ml_service/fetch.py",
+)
+CLUSTER = (
+    "environment_setup/arm-templates/aks.json",
+    "environment_setup/arm-templates/aks.parameters.json",
+    "environment_setup/tf-templates/aks.tf",
+    "environment_setup/tf-templates/tests/aks.tftest.hcl",
+)
 
 ACI = (*INFERENCE, ".pipelines/templates/deploy-aci.yml", "deployment/aci.yml", "ml_service/aci.py")
-AKS = (*INFERENCE, ".pipelines/templates/deploy-aks.yml", "deployment/aks.yml", "ml_service/aks.py")
-WEB_APP = (*IMAGE, ".pipelines/templates/deploy-webapp.yml", "ml_service/smoke_test.py")
+AKS = (*INFERENCE, *CLUSTER, ".pipelines/templates/deploy-aks.yml", "deployment/aks.yml", "ml_service/aks.py")
+WEB_APP = (
+    *IMAGE,
+    ".pipelines/templates/deploy-webapp.yml",
+    "deployment/app_service.py",
+    "deployment/web_app.py",
+    "environment_setup/arm-templates/web-app.json",
+    "environment_setup/arm-templates/web-app.parameters.json",
+    "environment_setup/tf-templates/tests/web_app.tftest.hcl",
+    "environment_setup/tf-templates/web_app.tf",
+    "ml_service/smoke_test.py",
+)
 CANARY = (
     *IMAGE,
+    *CLUSTER,
     ".pipelines/templates/canary.yml",
     ".pipelines/templates/canary-job.yml",
     ".pipelines/templates/canary-stage.yml",
@@ -72,12 +96,16 @@ BROUGHT_BY = {
 
 
 def unwanted(answers, brought_by):
-    """Return the paths that no chosen answer brings. An answer that the table does not know is a KeyError."""
+    """Return the paths that no chosen answer brings, but not what goes with a folder of them.
+
+    An answer that the table does not know is a KeyError.
+    """
     offered, chosen = set(), set()
     for question, answer_brings in brought_by.items():
         offered.update(*answer_brings.values())
         chosen.update(answer_brings[answers[question]])
-    return sorted(path.format_map(answers) for path in offered - chosen)
+    gone = {path.format_map(answers) for path in offered - chosen}
+    return sorted(path for path in gone if not any(str(folder) in gone for folder in Path(path).parents))
 
 
 def remove(path):

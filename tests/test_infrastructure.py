@@ -13,12 +13,29 @@ from local_pipelines import agent, edit, groups, repository
 from pipelines_runner.tasks import TASKS
 from pipelines_runner.templates import Expansion
 
-ARM = "environment_setup/arm-templates/cloud-environment"
+FOLDER = "environment_setup/arm-templates"
+ARM = f"{FOLDER}/cloud-environment"
 
 
 @pytest.fixture(scope="module")
 def template(defaults):
     return json.loads((defaults.path / f"{ARM}.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="session")
+def served(cookies_session):
+    """Return a project that deploys to a Web App and to a cluster."""
+    return bake(cookies_session, {"deploy_webapp": True, "aks": "canary"})
+
+
+@pytest.fixture(scope="module")
+def web_app(served):
+    return json.loads((served.path / FOLDER / "web-app.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def cluster(served):
+    return json.loads((served.path / FOLDER / "aks.json").read_text("utf-8"))
 
 
 def resource(template, kind):
@@ -197,23 +214,163 @@ def test_versions_of_the_api_are_stable_and_no_output_is_a_secret(template):
     assert not re.search(r"list(Keys|Secrets|Credentials)", json.dumps(template["outputs"]), re.IGNORECASE)
 
 
+# -- what models are deployed to ---
+
+# Each line is a setting that somebody could take away. Tests of Terraform have the same ones.
+SECURE_SITE = {
+    "acrUseManagedIdentityCreds": True,
+    "alwaysOn": True,
+    "healthCheckPath": "/healthz",
+    "minTlsVersion": "1.2",
+    "scmMinTlsVersion": "1.2",
+    "ftpsState": "Disabled",
+    "http20Enabled": True,
+    "remoteDebuggingEnabled": False,
+}
+SECURE_CLUSTER = {
+    "enableRBAC": True,
+    "aadProfile": {"managed": True, "enableAzureRBAC": True},
+    "disableLocalAccounts": "[parameters('canary')]",
+    "autoUpgradeProfile": {"upgradeChannel": "patch", "nodeOSUpgradeChannel": "NodeImage"},
+    "serviceMeshProfile": "[if(parameters('canary'), variables('mesh'), json('null'))]",
+}
+
+
+@pytest.mark.parametrize("setting", SECURE_SITE)
+def test_the_web_app_is_secure_and_serves(web_app, setting):
+    assert resource(web_app, "/sites")["properties"]["siteConfig"][setting] == SECURE_SITE[setting]
+
+
+def test_the_web_app_is_reached_by_tls_alone_and_published_to_by_no_password(web_app):
+    site, policy = resource(web_app, "/sites"), resource(web_app, "basicPublishingCredentialsPolicies")
+
+    assert site["properties"]["httpsOnly"] is True
+    assert site["identity"] == {"type": "SystemAssigned"}
+    assert policy["properties"] == {"allow": False}
+    assert policy["copy"]["count"] == 2
+    assert "createArray('ftp', 'scm')[copyIndex()]" in policy["name"]
+
+
+def test_the_web_app_s_key_is_a_reference_and_its_port_is_the_container_s(web_app, served):
+    listed = resource(web_app, "/sites")["properties"]["siteConfig"]["appSettings"]
+    settings = {one["name"]: one["value"] for one in listed}
+    dockerfile = (served.path / "deployment" / "Dockerfile").read_text("utf-8")
+
+    key = evaluated(web_app, settings["SCORING_KEYS"], {"baseName": "Base"})
+    assert key == "@Microsoft.KeyVault(VaultName=Base-AML-KV;SecretName=scoring-key)"
+    assert f"EXPOSE {settings['WEBSITES_PORT']}\n" in dockerfile
+
+
+@pytest.mark.parametrize("setting", SECURE_CLUSTER)
+def test_the_cluster_is_secure(cluster, setting):
+    assert resource(cluster, "managedClusters")["properties"][setting] == SECURE_CLUSTER[setting]
+
+
+def test_the_mesh_has_a_gateway_to_the_outside(cluster):
+    (gateway,) = cluster["variables"]["mesh"]["istio"]["components"]["ingressGateways"]
+
+    assert gateway == {"enabled": True, "mode": "External"}
+
+
+@pytest.mark.parametrize(("aks", "canary"), [("canary", True), ("service", False)])
+def test_only_the_canary_s_cluster_has_a_mesh_and_no_local_account(cookies_session, aks, canary):
+    given = json.loads((bake(cookies_session, {"aks": aks}).path / FOLDER / "aks.parameters.json").read_text("utf-8"))
+
+    assert given["parameters"]["canary"]["value"] is canary
+
+
+@pytest.mark.parametrize("base", ["MyUniqueML", "abc"])
+def test_targets_are_named_after_the_base_or_by_the_variable_group(web_app, cluster, base):
+    names = {"baseName": base, "webAppName": "an-app", "clusterName": "a-cluster"}
+
+    made = [
+        evaluated(template, resource(template, kind)["name"], names)
+        for template, kind in [
+            (web_app, "serverfarms"),
+            (web_app, "/sites"),
+            (cluster, "managedClusters"),
+            (cluster, "dataCollectionRules"),
+        ]
+    ]
+    assert made == [f"{base}-AML-ASP", "an-app", "a-cluster", f"{base}-AML-DCR"]
+
+
+def test_targets_name_what_the_environment_makes(template, web_app, cluster):
+    shared = {"vaultName", "registryName", "logsName"}
+
+    for one in (web_app, cluster):
+        for name in shared & one["variables"].keys():
+            assert one["variables"][name] == template["variables"][name]
+
+
+def test_targets_carry_the_project_s_tag(web_app, cluster):
+    tagged = [one for made in (web_app, cluster) for one in made["resources"] if "location" in one]
+
+    assert len(tagged) == 4
+    assert {one["tags"] for one in tagged} == {"[parameters('tags')]"}
+
+
+def roles_of(template):
+    """Return who gets which role where, of the roles that a template assigns."""
+    roles = [one for one in template["resources"] if one["type"].endswith("roleAssignments")]
+    assert all("parameters('assignRoles')" in one["condition"] for one in roles)
+    assert template["parameters"]["assignRoles"]["defaultValue"] is False
+    return {
+        (one["scope"], one["properties"]["roleDefinitionId"]): one["properties"]["principalId"].split("'")[-1]
+        for one in roles
+    }
+
+
+# learn.microsoft.com/azure/role-based-access-control/built-in-roles
+ROLES_OF_TARGETS = {
+    "acrPull": "7f951dda-4ed3-4680-a7ca-43fe172d538d",
+    "secretsUser": "4633458b-17de-408a-b874-0445c86b69e6",
+    "clusterUser": "4abbcc35-e782-43d8-92c5-2d3f1bd2253f",
+    "clusterAdmin": "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b",
+}
+
+
+def test_targets_get_the_roles_they_need_and_no_more(web_app, cluster):
+    assert roles_of(web_app) == {
+        ("[variables('registryId')]", "[variables('acrPull')]"): ").identity.principalId]",
+        ("[variables('secretId')]", "[variables('secretsUser')]"): ").identity.principalId]",
+        ("[variables('siteId')]", "[variables('contributor')]"): ")]",
+    }
+    assert roles_of(cluster) == {
+        ("[variables('registryId')]", "[variables('acrPull')]"): ").identityProfile.kubeletidentity.objectId]",
+        ("[variables('clusterId')]", "[variables('clusterUser')]"): ")]",
+        ("[variables('namespaceId')]", "[variables('clusterAdmin')]"): ")]",
+        ("[variables('clusterId')]", "[variables('contributor')]"): ")]",
+    }
+    assert "resourceId('Microsoft.KeyVault/vaults/secrets', " in web_app["variables"]["secretId"]
+    assert "'/namespaces/', parameters('namespace')" in cluster["variables"]["namespaceId"]
+    for one in (web_app, cluster):
+        named = {name: one["variables"][name].split("'")[-2] for name in ROLES_OF_TARGETS if name in one["variables"]}
+        assert named.items() <= ROLES_OF_TARGETS.items()
+    assert "de139f84-1756-47ae-9be6-808fbbe84772" in web_app["variables"]["contributor"]  # Website Contributor
+    assert ROLES["contributor"] in cluster["variables"]["contributor"]
+
+
 # -- the programs, with a stand-in for `az` ---
 
 TAGGED, OTHER = {"project": "diabetes-regression"}, {"project": "another"}
 WORKSPACE = {"id": "/w", "name": "MLOPS-aml-ws", "type": "Microsoft.MachineLearningServices/workspaces"}
 VAULT = {"id": "/v", "name": "base-AML-KV", "type": "Microsoft.KeyVault/vaults"}
 GROUP = "mlops-RG"
+RUNS = "DOCKER|basewamlcr.azurecr.io/a-slug-scoring@sha256:0123"
+APP = {"id": "/a", "name": "An-App", "type": "Microsoft.Web/sites"}
 
 
 @pytest.fixture
 def azure(defaults, tmp_path):
-    """Return a function that runs a program of environment_setup/ against a group, and gives what it says and calls."""
+    """Return a function that runs a program of environment_setup/ on a group, and what it says and calls."""
 
-    def azure(*words, found=(), exists=True, group_tags=None, code=0, failing="-", **variables):
+    def azure(*words, found=(), exists=True, group_tags=None, code=0, failing="-", project=defaults, **variables):
         answers = {
             "group exists": exists,
             "resource list": list(found),
             "group show": {"tags": group_tags},
+            "rest --method get": {"properties": {"linuxFxVersion": RUNS}},
         }
         tools = tmp_path / f"tools-{len(list(tmp_path.iterdir()))}"
         tools.mkdir()
@@ -232,7 +389,7 @@ def azure(defaults, tmp_path):
             **variables,
         }
         told = run(
-            sys.executable, f"environment_setup/{words[0]}.py", *words[1:], cwd=defaults.path, code=code, **given
+            sys.executable, "-m", f"environment_setup.{words[0]}", *words[1:], cwd=project.path, code=code, **given
         )
         calls = tools / "calls"
         return told, calls.read_text("utf-8").splitlines() if calls.exists() else []
@@ -277,6 +434,75 @@ def test_one_s_own_workspace_is_deployed_again(azure):
     _, calls = azure("arm", "deploy", found=[{**WORKSPACE, "tags": TAGGED}])
 
     assert len(changing(calls)) == 1
+
+
+TARGETS = {"WEBAPP_DEPLOYMENT_NAME": "an-app", "AKS_COMPUTE_NAME": "a-cluster", "K8S_AB_NAMESPACE": "ab"}
+
+
+def deployed(calls):
+    """Return what was deployed, by the deployments' names, in their order."""
+    found = [re.search(r"^deployment group \S+ .*--name (\S+)", call) for call in calls]
+    return [match[1] for match in found if match]
+
+
+@pytest.mark.parametrize("action", ["plan", "deploy"])
+@pytest.mark.parametrize(
+    ("named", "made"),
+    [
+        (TARGETS, ["cloud-environment", "web-app", "aks"]),
+        ({**TARGETS, "WEBAPP_DEPLOYMENT_NAME": " "}, ["cloud-environment", "aks"]),
+        ({**TARGETS, "AKS_COMPUTE_NAME": "$(AKS_COMPUTE_NAME)"}, ["cloud-environment", "web-app"]),
+        ({}, ["cloud-environment"]),
+    ],
+    ids=["both", "no_app", "no_cluster", "neither"],
+)
+def test_a_target_is_deployed_if_the_group_names_it_after_what_it_uses(azure, served, action, named, made):
+    _, calls = azure("arm", action, project=served, **named)
+
+    assert deployed(calls) == made
+
+
+def test_a_target_that_was_not_chosen_is_never_deployed(azure):
+    _, calls = azure("arm", "deploy", **TARGETS)
+
+    assert deployed(calls) == ["cloud-environment"]
+
+
+def test_a_target_is_called_as_the_group_says(azure, served):
+    _, calls = azure("arm", "deploy", project=served, **TARGETS)
+
+    assert "baseName=base location=centralus webAppName=an-app --" in next(call for call in calls if "web-app" in call)
+    assert "clusterName=a-cluster namespace=ab --" in next(call for call in calls if "aks" in call)
+
+
+def test_a_web_app_that_is_there_keeps_the_image_that_it_runs(azure, served):
+    _, calls = azure("arm", "deploy", project=served, found=[{**WORKSPACE, "tags": TAGGED}, APP], **TARGETS)
+
+    assert f"webAppName=an-app image={RUNS} --" in next(call for call in calls if "web-app.json" in call)
+
+
+def test_a_target_that_fails_ends_the_deployment(azure, served):
+    _, calls = azure(
+        "arm", "deploy", project=served, failing="deployment group create --output table", code=1, **TARGETS
+    )
+
+    assert deployed(calls) == ["cloud-environment"]
+
+
+def test_what_uses_others_is_deleted_before_them(azure):
+    kinds = (
+        "Microsoft.Insights/dataCollectionRules",
+        "Microsoft.Web/serverfarms",
+        "Microsoft.ContainerService/managedClusters",
+        "Microsoft.Web/sites",
+        "Microsoft.MachineLearningServices/workspaces",
+    )
+    found = [{"id": f"/{kind}", "name": f"{place}", "type": kind, "tags": TAGGED} for place, kind in enumerate(kinds)]
+
+    told, _ = azure("remove", "delete", found=found, group_tags=OTHER, CONFIRMED=GROUP)
+
+    order = re.findall(r"^Deleting (\S+) ", told, re.MULTILINE)
+    assert order == [kinds[4], kinds[3], kinds[2], kinds[0], kinds[1]]
 
 
 def test_only_what_carries_the_tag_is_deleted_the_workspace_first(azure):
@@ -405,8 +631,8 @@ def test_resources_are_deployed_from_main_alone_and_after_approval(pipelines, br
     assert build.result == "Succeeded"
     assert (build.stages["Deploy"].result == "Succeeded") == deploys
     assert {given["onTimeout"] for given in got if "onTimeout" in given} <= {"reject"}
-    called = [given.get("inlineScript", "approval").split("environment_setup/")[-1] for given in got]
-    assert called == ["arm.py plan", *(["approval", "arm.py deploy"] if deploys else [])]
+    called = [given.get("inlineScript", "approval").split("environment_setup.")[-1] for given in got]
+    assert called == ["arm plan", *(["approval", "arm deploy"] if deploys else [])]
 
 
 def test_resources_are_removed_by_hand_after_approval(pipelines, defaults):
@@ -415,8 +641,8 @@ def test_resources_are_removed_by_hand_after_approval(pipelines, defaults):
 
     assert text.count(": none") == 2
     assert [given["onTimeout"] for given in got if "onTimeout" in given] == ["reject"]
-    called = [given.get("inlineScript", "approval").split("environment_setup/")[-1] for given in got]
-    assert called == ["remove.py show", "approval", "remove.py delete"]
+    called = [given.get("inlineScript", "approval").split("environment_setup.")[-1] for given in got]
+    assert called == ["remove show", "approval", "remove delete"]
     assert build.job("Remove.remove").steps[-1].job.exported()["CONFIRMED"] == "mlops-RG"
 
 

@@ -22,11 +22,11 @@ NAMES = ("project_name", "project_slug", "package_name", "model_name", "organisa
 
 
 def expected_files(answers):
-    """Return the files that a bake holds. ``path if question=answer`` in the list: where that was answered."""
+    """Return the files that a bake holds. ``path if question=answer and ...`` in the list: where that was answered."""
     listed = (ROOT / "tests" / "expected_files.txt").read_text(encoding="utf-8").splitlines()
     conditions = {line.partition(" if ")[::2] for line in listed}
     answered = {"", *(f"{question}={answer}" for question, answer in answers.items())}
-    return {path.format_map(answers) for path, condition in conditions if condition in answered}
+    return {path.format_map(answers) for path, condition in conditions if answered.issuperset(condition.split(" and "))}
 
 
 def test_holds_exactly_the_expected_files(project):

@@ -1,10 +1,16 @@
 """What takes minutes, or programs that not everybody has: `make prove`."""
 
+import http.client
 import json
 import os
+import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +19,7 @@ from local_manifests import built
 from local_pipelines import edit, groups, repository
 
 pytestmark = pytest.mark.prove
-IMAGE, BASE = "localhost/agent:proof", "localhost/stand-in:proof"
+IMAGE, SCORING, BASE = "localhost/agent:proof", "localhost/scoring:proof", "localhost/stand-in:proof"
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +53,9 @@ def test_policies_have_no_open_finding_and_every_exception_its_reason(checkers, 
     passed = {one["check_type"]: one["summary"]["passed"] for one in found}
     assert passed.pop("dockerfile") >= 50
     assert passed.pop(baked.answers["infrastructure"]) >= 10
+    if baked.answers["__scoring_image"]:
+        found += checkov(checkers, baked.path / "deployment", "dockerfile")
+        assert found[-1]["summary"]["passed"] >= 30
     for one in found:
         assert one["results"]["failed_checks"] == []
         assert all(len(skip["check_result"]["suppress_comment"]) > 20 for skip in one["results"]["skipped_checks"])
@@ -68,8 +77,9 @@ def test_policies_notice_what_is_taken_away(checkers, defaults, tmp_path, file, 
     assert any(one["results"]["failed_checks"] for one in found)
 
 
-def test_the_dockerfile_is_clean(checkers, baked):
-    run(checkers / "hadolint", baked.path / "environment_setup" / "Dockerfile")
+def test_dockerfiles_are_clean(checkers, baked):
+    for dockerfile in baked.path.rglob("Dockerfile"):
+        run(checkers / "hadolint", dockerfile)
 
 
 def test_no_secret_is_found(checkers, baked):
@@ -161,9 +171,11 @@ def test_another_checker_of_pipelines_finds_nothing(baked, tmp_path, wait_on):
 def test_another_checker_of_arm_finds_nothing(baked):
     if baked.answers["infrastructure"] != "arm":
         pytest.skip("the resources are described elsewhere")
-    folder = baked.path / "environment_setup" / "arm-templates"
-    files = (folder / "cloud-environment.json", folder / "cloud-environment.parameters.json")
-    run(sys.executable, CHECKERS / "check_arm.py", *files, "--types", CHECKERS / "data" / "arm_types.json")
+    templates = baked.path / "environment_setup" / "arm-templates"
+    for parameters in templates.glob("*.parameters.json"):
+        template = templates / parameters.name.replace(".parameters", "")
+        files = (template, parameters) if template.stem == "cloud-environment" else (template,)
+        run(sys.executable, CHECKERS / "check_arm.py", *files, "--types", CHECKERS / "data" / "arm_types.json")
 
 
 # -- the agent's image ---
@@ -196,8 +208,8 @@ def base(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def image(base, defaults, tmp_path_factory):
-    """Return the project whose agent image was built."""
+def build(base, tmp_path_factory):
+    """Return a function that builds an image of a project, wherever a proxy has a certificate of its own."""
     settings = tmp_path_factory.mktemp("settings")
     (settings / "pip.conf").write_text("[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n", encoding="utf-8")
     (settings / "uv.toml").write_text("native-tls = true\n", encoding="utf-8")
@@ -205,8 +217,18 @@ def image(base, defaults, tmp_path_factory):
     mounts[settings / "uv.toml"] = "/etc/uv/uv.toml"
     trust = [word for here, there in mounts.items() for word in ("--volume", f"{here}:{there}:ro")]
     options = ("--pull=never", "--network=host", "--isolation=chroot", *trust, "--build-arg", f"BASE_IMAGE={base}")
-    run("buildah", "bud", *options, "--file", "environment_setup/Dockerfile", "--tag", IMAGE, ".", cwd=defaults.path)
-    return defaults.path
+
+    def build(root, dockerfile, tag, *more):
+        run("buildah", "bud", *options, *more, "--file", dockerfile, "--tag", tag, ".", cwd=root)
+        return root
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def image(build, defaults):
+    """Return the project whose agent image was built."""
+    return build(defaults.path, "environment_setup/Dockerfile", IMAGE)
 
 
 @pytest.mark.tool("buildah")
@@ -228,3 +250,109 @@ def test_the_image_holds_what_the_locks_pin_and_nothing_of_the_project(image):
 
     assert next(line.split()[0] for line in lock.splitlines() if line.startswith("azureml-core==")) in frozen
     assert sorted(in_image(image, "ls", "/opt").split()) == ["az", "requirements", "uv", "venv"]
+
+
+# -- the scoring image ---
+
+KEY = "a-key-of-a-proof"
+
+
+@pytest.fixture(scope="module", params=["diabetes", "safe_driver"])
+def scoring_image(request, build, cookies_session, environment, tmp_path_factory):
+    """Return a project that has trained a model, and whose scoring image was built."""
+    baked = bake(cookies_session, {"deploy_webapp": True, "example": request.param})
+    root = repository(baked, tmp_path_factory.mktemp("scoring") / "repository", environment(baked))
+    run("make", "run", cwd=root)
+    fetch = ("-m", f"{baked.answers['package_name']}.fetch", "--output", "../outputs/serving")
+    run(root / ".venv" / "bin" / "python", *fetch, cwd=root / "src")
+    (root / ".env").write_text("SECRET=not for images", encoding="utf-8")
+    return build(root, "deployment/Dockerfile", SCORING, "--ignorefile", "deployment/Dockerfile.dockerignore")
+
+
+@contextmanager
+def container():
+    """Give a container of the scoring image, and the command that its entry point is."""
+    name = run("buildah", "from", "--pull-never", SCORING).strip()
+    try:
+        told = json.loads(run("buildah", "inspect", name))["OCIv1"]["config"]
+        yield ("buildah", "run", "--isolation", "chroot", "--network", "host"), name, told["Entrypoint"]
+    finally:
+        run("buildah", "rm", name)
+
+
+def wait_for(port, service):
+    """Wait until something listens, or say how the service ended instead."""
+    deadline = time.monotonic() + 60
+    while service.poll() is None and time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    pytest.fail(f"Nothing listens: {service.stdout.read() if service.poll() is not None else 'it hangs'}")
+
+
+def stop(service):
+    """End the service, which runs as a grandchild in the container's name spaces."""
+    service.send_signal(signal.SIGTERM)
+    try:
+        service.wait(timeout=15)
+    except subprocess.TimeoutExpired:
+        service.kill()
+
+
+def ask(method, path, body=None, **headers):
+    """Ask the container's service, and return status and answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=10)
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read())
+
+
+@pytest.mark.tool("buildah")
+@pytest.mark.tool("debootstrap")
+def test_the_scoring_image_predicts_for_whoever_has_a_key_and_writes_nothing(scoring_image):
+    body = (scoring_image / "src" / "request.json").read_bytes()
+    with container() as (running, name, entry):
+        command = [*running, "--env", f"SCORING_KEYS={KEY}", name, "--", *entry]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as service:
+            try:
+                wait_for(8080, service)
+                health = ask("GET", "/healthz")
+                refused = [ask("POST", "/score", body)[0], ask("POST", "/score", body, Authorization="Bearer no")[0]]
+                status, answer = ask("POST", "/score", body, Authorization=f"Bearer {KEY}")
+                user = run(*running, name, "--", "id", "--user").strip()
+                tried = run(*running, name, "--", "sh", "-c", "touch /app/x /opt/venv/x || true")
+            finally:
+                stop(service)
+
+    assert health[0] == 200
+    assert (health[1]["status"], health[1]["version"]) == ("healthy", 1)
+    assert refused == [401, 401]
+    assert (status, len(answer["result"])) == (200, 2)
+    assert user == "10001"
+    assert tried.count("Permission denied") == 2
+
+
+@pytest.mark.tool("buildah")
+@pytest.mark.tool("debootstrap")
+def test_the_scoring_image_does_not_start_without_a_key(scoring_image):
+    with container() as (running, name, entry):
+        assert "SCORING_KEYS" in run(*running, name, "--", *entry, code=1)
+
+
+@pytest.mark.tool("buildah")
+@pytest.mark.tool("debootstrap")
+def test_the_scoring_image_holds_the_lock_the_package_and_the_model(scoring_image):
+    with container() as (running, name, _):
+        listed = run(*running, name, "--", "sh", "-c", "ls -A /app /opt /app/serving; python -m pip --version || true")
+        listing = "import importlib.metadata as m; print(*sorted(d.name.lower() for d in m.distributions()))"
+        installed = run(*running, name, "--", "python", "-c", listing).split()
+    lock = (scoring_image / "requirements" / "score.txt").read_text("utf-8")
+
+    pinned = re.findall(r"^([a-z0-9._-]+)==[^\n]*", lock, re.MULTILINE)
+    assert set(installed) <= {name.lower() for name in pinned}
+    assert "No module named pip" in listed
+    (package,) = [path.name for path in (scoring_image / "src").iterdir() if (path / "app.py").exists()]
+    named = {word for word in listed.partition("/opt/venv")[0].split() if not word.endswith(":")}
+    assert {package, "serving", "requirements", "venv", "model", "model.json"} <= named
+    assert ".env" not in listed

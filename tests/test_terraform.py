@@ -33,17 +33,32 @@ def described(cookies_session):
 
 
 @pytest.fixture(scope="session")
-def initialised(described, tmp_path_factory):
-    """Return the templates with their provider, which TF_CLI_CONFIG_FILE may say where to find."""
-    folder = tmp_path_factory.mktemp("terraform") / "tf-templates"
-    shutil.copytree(described.path / "environment_setup" / "tf-templates", folder)
+def served(cookies_session):
+    """Return such a project that deploys to a Web App and to a cluster."""
+    return bake(cookies_session, {"infrastructure": "terraform", "deploy_webapp": True, "aks": "canary"})
+
+
+def initialise(project, folder):
+    """Copy the templates of a project, and get their provider, which TF_CLI_CONFIG_FILE may say where to find."""
+    shutil.copytree(project.path / "environment_setup" / "tf-templates", folder)
     run("terraform", "init", "-backend=false", "-input=false", "-no-color", cwd=folder)
     return folder
 
 
+@pytest.fixture(scope="session")
+def initialised(described, tmp_path_factory):
+    return initialise(described, tmp_path_factory.mktemp("terraform") / "tf-templates")
+
+
+@pytest.fixture(scope="session")
+def initialised_targets(served, tmp_path_factory):
+    return initialise(served, tmp_path_factory.mktemp("terraform") / "tf-templates")
+
+
 @pytest.mark.tool("terraform")
-def test_templates_are_formatted(described):
-    run("terraform", "fmt", "-check", "-diff", "-recursive", cwd=described.path / "environment_setup")
+def test_templates_are_formatted(described, served):
+    for project in (described, served):
+        run("terraform", "fmt", "-check", "-diff", "-recursive", cwd=project.path / "environment_setup")
 
 
 @pytest.mark.slow
@@ -51,6 +66,16 @@ def test_templates_are_formatted(described):
 def test_templates_are_valid_and_their_tests_pass(initialised):
     run("terraform", "validate", "-no-color", cwd=initialised)
     told = run("terraform", "test", "-no-color", cwd=initialised)
+
+    assert re.search(r"Success! \d{2} passed, 0 failed", told)
+
+
+@pytest.mark.slow
+@pytest.mark.tool("terraform")
+def test_templates_of_targets_are_valid_and_their_tests_pass(initialised_targets):
+    run("terraform", "validate", "-no-color", cwd=initialised_targets)
+    filters = [f"-filter=tests/{name}.tftest.hcl" for name in ("web_app", "aks", "asked_for")]
+    told = run("terraform", "test", "-no-color", *filters, cwd=initialised_targets)
 
     assert re.search(r"Success! \d{2} passed, 0 failed", told)
 
@@ -135,6 +160,105 @@ def test_a_setting_that_is_broken_by_hand_is_found(initialised, tmp_path, fault)
     told = run("terraform", "test", "-no-color", f"-filter=tests/{file}.tftest.hcl", cwd=folder, code=1)
 
     assert said in " ".join(told.split())
+
+
+# As above, several lines of a file at once, which its tests are named after, and what is said of each.
+BROKEN_TARGETS = {
+    "web_app": [
+        ("https_only              = true", "https_only = false", "refuse plain HTTP"),
+        ('minimum_tls_version                     = "1.2"', 'minimum_tls_version = "1.1"', "older than TLS 1.2"),
+        ('"Disabled"', '"AllAllowed"', "no FTP"),
+        ("webdeploy_publish_basic_authentication_enabled = false", "", "publish with a password"),
+        ('"SystemAssigned"', '"UserAssigned"', "identity of its own"),
+        ("managed_identity = true", "managed_identity = false", "pull by its identity"),
+        ('"@Microsoft.KeyVault(', '"(', "reference to the Key Vault"),
+        ('"8080"', '"80"', "the container at 8080"),
+        ("always_on                               = true", "always_on = false", "must not sleep"),
+        ("}/secrets/scoring-key", "}", "other roles than it should"),
+        ('"Website Contributor"', '"Owner"', "deploy, and no more"),
+        ("-AML-ASP", "-ASP", "the names they should"),
+    ],
+    "web_app whatever was asked": [
+        ('var.webapp_deployment_name == "" ? 0 : 1', "1", "nobody named one"),
+        ("var.assign_roles && local", "local", "nobody asked for it"),
+    ],
+    "aks": [
+        ("azure_rbac_enabled = true", "azure_rbac_enabled = false", "must be by role"),
+        ("disabled            = var.canary", "disabled = false", "no local account"),
+        ('network_policy      = "cilium"', 'network_policy = "calico"', "must be enforced"),
+        ('"NodeImage"', '"None"', "mend itself"),
+        ('var.canary ? ["Istio"] : []', '["Istio"]', "and no mesh"),
+        ("external_ingress_gateway_enabled = true", "external_ingress_gateway_enabled = false", "needs a gateway"),
+        ("/namespaces/${var.k8s_ab_namespace}", "", "other roles in the cluster"),
+        ('{ "Contributor" = "" }', '{ "Owner" = "" }', "needs nothing in it"),
+        ('"AcrPull"', '"AcrPush"', "and no more"),
+    ],
+    "aks whatever was asked": [
+        ('var.aks_compute_name == "" ? 0 : 1', "1", "nobody named one"),
+        ("var.assign_roles ? local.cluster : 0", "local.cluster", "nobody asked for it"),
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.tool("terraform")
+@pytest.mark.parametrize("faults", BROKEN_TARGETS)
+def test_settings_of_a_target_that_are_broken_by_hand_are_found(initialised_targets, tmp_path, faults):
+    folder, file = tmp_path / "tf-templates", faults.split()[0]
+    shutil.copytree(initialised_targets, folder, symlinks=True)
+    for old, new, _ in BROKEN_TARGETS[faults]:
+        edit(folder, f"{file}.tf", old, new)
+
+    told = run("terraform", "test", "-no-color", f"-filter=tests/{file}.tftest.hcl", cwd=folder, code=1)
+
+    told = " ".join(told.split())
+    assert [said for *_, said in BROKEN_TARGETS[faults] if said not in told] == []
+
+
+def test_what_terraform_does_not_test_of_targets_stands_there(served):
+    folder = served.path / "environment_setup" / "tf-templates"
+    web_app, aks = ((folder / f"{name}.tf").read_text("utf-8") for name in ("web_app", "aks"))
+
+    assert "ignore_changes = [site_config[0].application_stack[0].docker_image_name]" in web_app
+    assert re.search(r'"nodes" \{[^}]*kubelet_identity\[\*\].object_id', aks)
+    skips = re.findall(r"#checkov:skip(.*)", web_app + aks)
+    assert [skip for skip in skips if not re.fullmatch(r"=CKV2?_AZURE_\d+: \S.{15,}", skip)] == []
+
+
+# What both descriptions say of the same setting, in their own words.
+SAME = {
+    "web-app": {
+        r'"httpsOnly": true': r"https_only += true",
+        r'"healthCheckPath": "/healthz"': r'health_check_path += "/healthz"',
+        r'"minTlsVersion": "1.2"': r'minimum_tls_version += "1.2"',
+        r'"ftpsState": "Disabled"': r'ftps_state += "Disabled"',
+        r"SecretName=scoring-key\)": r"SecretName=scoring-key\)",
+        r"'-AML-ASP'": r"-AML-ASP\"",
+        r'"planSize": \{\s+"type": "string",\s+"defaultValue": "B1"': r'"webapp_plan_size" \{[^}]*default += "B1"',
+        r"no-model:yet": r"no-model:yet",
+    },
+    "aks": {
+        r'"tier": "Standard"': r'sku_tier += "Standard"',
+        r'"networkPolicy": "cilium"': r'network_policy += "cilium"',
+        r'"nodeSize": \{\s+"type": "string",\s+"defaultValue": "Standard_D4ds_v5"': (
+            r'"aks_node_size" \{[^}]*default += "Standard_D4ds_v5"'
+        ),
+        r'"minNodes": \{\s+"type": "int",\s+"defaultValue": 3': r'"aks_min_nodes" \{[^}]*default += 3',
+        r'"maxNodes": \{\s+"type": "int",\s+"defaultValue": 5': r'"aks_max_nodes" \{[^}]*default += 5',
+        r"'-AML-DCR'": r"-AML-DCR\"",
+        r'"enableContainerLogV2": true': r"enableContainerLogV2 += true",
+    },
+}
+
+
+@pytest.mark.parametrize(("name", "arm", "terraform"), [(n, a, t) for n, same in SAME.items() for a, t in same.items()])
+def test_arm_and_terraform_describe_the_same_target(cookies_session, served, name, arm, terraform):
+    other = bake(cookies_session, {"deploy_webapp": True, "aks": "canary"})
+    template = (other.path / "environment_setup" / "arm-templates" / f"{name}.json").read_text("utf-8")
+    file = served.path / "environment_setup" / "tf-templates" / f"{name.replace('-', '_')}.tf"
+
+    assert re.search(arm, template)
+    assert re.search(terraform, file.read_text("utf-8"))
 
 
 def test_what_terraform_does_not_test_stands_there(described):
@@ -264,6 +388,27 @@ def recorded(described, tmp_path, monkeypatch):
     tools = stand_ins(tmp_path / "tools")
     backend = {"TERRAFORM_BACKEND_STORAGE": "thestate", "TERRAFORM_BACKEND_RG": "state-RG"}
     return Recorded(root, tools, {**backend, "PATH": f"{tools}:/usr/bin:/bin"})
+
+
+@pytest.mark.parametrize(
+    ("brought", "given", "passed"),
+    [
+        (True, {"WEBAPP_DEPLOYMENT_NAME": "an-app"}, {"webapp_deployment_name=an-app", "aks_compute_name="}),
+        (True, {"AKS_COMPUTE_NAME": "$(AKS_COMPUTE_NAME)"}, {"webapp_deployment_name=", "aks_compute_name="}),
+        (False, {"WEBAPP_DEPLOYMENT_NAME": "an-app"}, set()),
+    ],
+    ids=["named", "unknown_to_the_group", "not_chosen"],
+)
+def test_targets_are_planned_where_the_group_names_them(recorded, brought, given, passed):
+    for name in ("web_app.tf", "aks.tf") if brought else ():
+        (recorded.root / "environment_setup" / "tf-templates" / name).touch()
+
+    recorded.run("init", **given)
+    recorded.run("plan", **given)
+
+    (plan,) = recorded.calls("terraform", "plan")
+    names = ("-var=webapp_deployment_name", "-var=aks_compute_name")
+    assert {word.removeprefix("-var=") for word in plan[:-1] if word.startswith(names)} == passed
 
 
 KEY = "diabetes-regression/mlops-rg/mlops-aml-ws.tfstate"

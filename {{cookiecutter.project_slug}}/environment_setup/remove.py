@@ -6,9 +6,10 @@ CONFIRMED must repeat the group's name. What has no tag stays, and with it the g
 import argparse
 from typing import Any
 
-from azure_cli import AzureError, az, program, setting
+from environment_setup.azure_cli import AzureError, az, program, setting
 
-FIRST = "Microsoft.MachineLearningServices/workspaces"  # it uses the others
+WORKSPACE = "Microsoft.MachineLearningServices/workspaces"
+FIRST = (WORKSPACE, "Microsoft.Web/sites", "Microsoft.ContainerService/managedClusters")  # they use the others
 VAULT = "Microsoft.KeyVault/vaults"
 # What Azure itself puts beside Application Insights, without tags.
 MADE_BY_AZURE = ("microsoft.insights/actiongroups", "microsoft.alertsmanagement/smartdetectoralertrules")
@@ -18,14 +19,15 @@ def owned(group: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the resources of this project, in the order to delete them, and the others."""
     found = az("resource", "list", "--resource-group", group)
     ours = [one for one in found if (one.get("tags") or {}).get("project") == setting("PROJECT")]
-    return sorted(ours, key=lambda one: (one["type"] != FIRST, one["name"])), [one for one in found if one not in ours]
+    ours.sort(key=lambda one: ([kind != one["type"] for kind in FIRST], one["name"]))
+    return ours, [one for one in found if one not in ours]
 
 
 def delete(group: str, ours: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
     """Delete them, and the group too if this project made it and nothing of anybody else is in it."""
     for one in ours:
         print(f"Deleting {one['type']} {one['name']} ...", flush=True)
-        if one["type"] == FIRST:  # for good: a workspace that is deleted softly would keep its name for 14 days
+        if one["type"] == WORKSPACE:  # for good: a workspace that is deleted softly would keep its name for 14 days
             url = f"https://management.azure.com{one['id']}?api-version=2026-05-01&forceToPurge=true"
             az("rest", "--method", "delete", "--url", url)
             az("resource", "wait", "--ids", one["id"], "--deleted", "--timeout", "1800")

@@ -1,7 +1,8 @@
 """Run Terraform as the pipelines do. After `az login` it works on a person's machine too, but for `apply`.
 
 TERRAFORM_BACKEND_STORAGE and TERRAFORM_BACKEND_RG name the storage account of the state and its resource group.
-BASE_NAME, LOCATION, RESOURCE_GROUP and WORKSPACE_NAME, where they are set, win over tf-templates/terraform.tfvars.
+BASE_NAME, LOCATION, RESOURCE_GROUP and WORKSPACE_NAME, where they are set, win over tf-templates/terraform.tfvars; what
+models are deployed to is made where the variable group has a name for it.
 TERRAFORM_RELEASES may name a mirror for `install`.
 """
 
@@ -33,6 +34,8 @@ HANDED_ON = Path("outputs/terraform-plan")
 NOTHING_TO_DO = "nothing-to-do.txt"
 CONTAINER = "tfstate"
 OF_AN_ENVIRONMENT = ("base_name", "location", "resource_group", "workspace_name")
+# What models are deployed to: the file that describes it, and the variables of the group that name it.
+OF_A_FILE = {"web_app.tf": ("webapp_deployment_name",), "aks.tf": ("aks_compute_name", "k8s_ab_namespace")}
 LOCKING = ("-input=false", "-lock-timeout=5m")
 
 
@@ -158,8 +161,9 @@ def names() -> dict[str, str]:
     """Return the project and what its environment is called."""
     written = (FOLDER / "terraform.tfvars").read_text(encoding="utf-8")
     own = dict(re.findall(r'^(\w+)\s*=\s*"(.*)"\s*$', written, re.MULTILINE))
-    given = {name: os.environ.get(name.upper(), "").strip() or own[name] for name in OF_AN_ENVIRONMENT}
-    return {"project": own["project"], **given}
+    given = {name: variable(name) or own[name] for name in OF_AN_ENVIRONMENT}
+    targets = {name: variable(name) for file, of in OF_A_FILE.items() if (FOLDER / file).exists() for name in of}
+    return {"project": own["project"], **given, **targets}
 
 
 def of_somebody_else() -> str:
@@ -173,6 +177,12 @@ def of_somebody_else() -> str:
         if (one["resourceGroup"].lower(), one["name"].lower()) == wanted and not own:
             return f"Workspace {one['name']} is there and not of this project: nothing to apply."
     return ""
+
+
+def variable(name: str) -> str:
+    """Return what the variable group says, if anything: Azure Pipelines leaves an unknown name as it stands."""
+    value = os.environ.get(name.upper(), "").strip()
+    return "" if value.startswith("$(") else value
 
 
 def existing(file: Path) -> Path:

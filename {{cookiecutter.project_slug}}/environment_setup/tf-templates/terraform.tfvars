@@ -5,3 +5,6 @@ base_name      = "{{ cookiecutter.base_name }}"
 location       = "{{ cookiecutter.__location }}"
 resource_group = "{{ cookiecutter.resource_group }}"
 workspace_name = "{{ cookiecutter.workspace_name }}"
+{% if cookiecutter.aks != "none" %}
+canary         = {{ (cookiecutter.aks == "canary") | tojson }}
+{% endif %}

@@ -20,14 +20,17 @@ provider "azurerm" {
 
   # Registering needs rights on the subscription, which is also what making a resource group needs.
   resource_provider_registrations = "none"
-  resource_providers_to_register = var.create_resource_group ? [
+  resource_providers_to_register = var.create_resource_group ? concat([
     "Microsoft.ContainerRegistry",
     "Microsoft.KeyVault",
     "Microsoft.MachineLearningServices",
     "Microsoft.OperationalInsights",
     "Microsoft.Storage",
     "microsoft.insights",
-  ] : []
+    ],
+    fileexists("${path.module}/web_app.tf") ? ["Microsoft.Web"] : [],
+    fileexists("${path.module}/aks.tf") ? ["Microsoft.ContainerService", "Microsoft.PolicyInsights"] : [],
+  ) : []
 
   features {
     # A vault that was deleted stays deleted softly, and keeps its name: it is taken up again, never purged.

@@ -1,0 +1,546 @@
+"""What builds the scoring image and what deploys it to a Web App: the programs, against a stand-in for `az`."""
+
+import http.server
+import json
+import os
+import re
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from http import HTTPStatus
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from conftest import BIN, bake, run
+from local_pipelines import repository
+
+pytestmark = pytest.mark.tool("openssl")
+
+GROUP = "/subscriptions/s/resourceGroups/mlops-RG"
+APP = f"{GROUP}/providers/Microsoft.Web/sites/an-app"
+REGISTRY = f"{GROUP}/providers/Microsoft.ContainerRegistry/registries/baseamlcr"
+ROLES = "/subscriptions/s/providers/Microsoft.Authorization/roleDefinitions"
+ACR_PULL, READER = "7f951dda-4ed3-4680-a7ca-43fe172d538d", "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+REFERENCE = "@Microsoft.KeyVault(VaultName=base-AML-KV;SecretName=scoring-key)"
+KEY = "not-to-be-seen"
+
+
+def named(letter):
+    return f"baseamlcr.azurecr.io/a-slug-scoring@sha256:{letter * 64}"
+
+
+FORMER, NEW, SILENT, OTHER, BROKEN = (named(letter) for letter in "0abcd")
+# What answers when an image runs: which version, and whether it can predict.
+SERVES = {FORMER: (1, True), NEW: (2, True), OTHER: (3, True), BROKEN: (2, False)}
+
+EXAMPLE = {"application/json": {"schema": {"example": {"data": [[1.0], [2.0]]}}}}
+DESCRIPTION = {"info": {"version": "2"}, "paths": {"/score": {"post": {"requestBody": {"content": EXAMPLE}}}}}
+
+# Azure, as far as these programs ask it. It keeps its state in a file, which the app's server reads too.
+STAND_IN = """#!{python}
+import json, pathlib, sys
+file, words = pathlib.Path({state!r}), sys.argv[1:]
+state = json.loads(file.read_text())
+with file.with_name("calls").open("a") as calls:
+    calls.write(json.dumps(words) + "\\n")
+said = " ".join(words)
+for failing in state["failing"]:
+    if failing in said:
+        sys.exit("Forbidden")
+after = lambda flag: words[words.index(flag) + 1]
+path = after("--url").removeprefix({app!r}).partition("?")[0] if "--url" in words else None
+match words[:2], path:
+    case ["resource", "list"], _: answer = [{{"id": {app!r}, "name": "An-App"}}] if state["there"] else []
+    case ["rest", _], "":
+        answer = {{"properties": {{"defaultHostName": state["host"]}}, "identity": state["identity"]}}
+    case ["rest", _], "/config/web":
+        if after("--method") == "patch":
+            state["image"] = json.loads(after("--body"))["properties"]["linuxFxVersion"]
+            file.write_text(json.dumps(state))
+        answer = {{"properties": {{"linuxFxVersion": state["image"], "acrUseManagedIdentityCreds": state["pulls"]}}}}
+    case ["rest", _], "/config/appsettings/list": answer = {{"properties": state["settings"]}}
+    case ["rest", _], "/config/configreferences/appsettings/refresh":
+        state["status"] = state["refreshed"] or state["status"]
+        file.write_text(json.dumps(state))
+        answer = None
+    case ["rest", _], "/config/configreferences/appsettings/SCORING_KEYS":
+        answer = {{"properties": {{"status": state["status"]}}}}
+    case ["acr", "show"], _: answer = {{"id": {registry!r}}}
+    case ["role", "assignment"], _:
+        assert after("--assignee-object-id") == state["identity"]["principalId"]
+        assert after("--scope") == {registry!r}
+        answer = [{{"roleDefinitionId": {roles!r} + "/" + role}} for role in state["roles"]]
+    case ["keyvault", "secret"], _: answer = {{"value": state["key"]}}
+    case ["acr", "build"], _: answer = {{"runId": "ca1"}}
+    case ["acr", "task"], _:
+        if words[2] == "logs":
+            print("Step 1/9 : FROM python")
+            sys.exit()
+        answer = state["run"]
+    case _: sys.exit(said + " is not expected")
+print(json.dumps(answer) if answer is not None else "")
+"""
+# The real one takes seconds to start; here it matters what it is told, and what its failing does.
+SMOKE_TEST = """
+import os, pathlib, ssl, sys, urllib.request
+address = sys.argv[sys.argv.index("--service") + 1]
+assert sys.argv[sys.argv.index("--type") + 1] == "Webapp"
+headers = {"Authorization": f"Bearer {os.environ['SCORING_KEY']}"}
+urllib.request.urlopen(urllib.request.Request(f"{address}/score", data=b"{}", headers=headers), timeout=10)
+"""
+
+
+class World(NamedTuple):
+    """A copy of the project, a stand-in for Azure, and the host that its Web App would have."""
+
+    root: Path
+    state: Path
+    environment: dict[str, str]
+
+    def set(self, **changed):
+        self.state.write_text(json.dumps({**json.loads(self.state.read_text()), **changed}))
+
+    def image(self):
+        return json.loads(self.state.read_text())["image"].removeprefix("DOCKER|")
+
+    def calls(self, *beginning):
+        file = self.state.with_name("calls")
+        lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        return [" ".join(words) for words in lines if tuple(words[: len(beginning)]) == beginning]
+
+    def changes(self):
+        return [call for call in self.calls() if "--method patch" in call]
+
+    def deploy(self, image, *more, code=0, python=sys.executable, **environment):
+        words = ("-m", "deployment.web_app", "--image", image, "--timeout", "1", "--every", "0.02", *more)
+        return run(python, *words, cwd=self.root, code=code, **{**self.environment, **environment})
+
+    def build(self, *more, code=0, **environment):
+        words = ("-m", "deployment.image", *more)
+        return run(sys.executable, *words, cwd=self.root, code=code, **{**self.environment, **environment})
+
+
+@pytest.fixture(scope="session")
+def described(cookies_session):
+    """Return a project that is served by a Web App."""
+    return bake(cookies_session, {"deploy_webapp": True})
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """Return the files of a key and of a certificate for this machine, which is its own authority."""
+    key, certificate = (tmp_path_factory.mktemp("certificate") / name for name in ("key.pem", "certificate.pem"))
+    made = ("-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "2")
+    name = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+    run("openssl", "req", *made, *name, "-keyout", key, "-out", certificate)
+    return key, certificate
+
+
+@pytest.fixture
+def world(described, certificate, tmp_path):
+    root = repository(described, tmp_path / "repository", without=("tests", "docs", "ml_service"))
+    (root / "ml_service").mkdir()
+    (root / "ml_service" / "smoke_test.py").write_text(SMOKE_TEST, encoding="utf-8")
+    (root / "model.json").write_text('{"name": "a-model", "version": 2}', encoding="utf-8")
+    model = root / "outputs" / "serving" / "model"
+    model.mkdir(parents=True)
+    (model / "MLmodel").touch()
+    (model.parent / "model.json").write_text('{"name": "a-model", "version": 2}', encoding="utf-8")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    state = tools / "state.json"
+    names = {"app": APP, "registry": REGISTRY, "roles": ROLES}
+    (tools / "az").write_text(STAND_IN.format(python=sys.executable, state=str(state), **names), encoding="utf-8")
+    (tools / "az").chmod(0o755)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def answer(self, status, body):
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def do_GET(self):
+            now = json.loads(state.read_text())
+            if now["image"].removeprefix("DOCKER|") in now["gone"]:
+                return self.answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": "no container"})
+            version, _ = SERVES.get(now["image"].removeprefix("DOCKER|"), (None, False))
+            if version is not None and self.path.startswith("/swagger.json"):
+                return self.answer(HTTPStatus.OK, DESCRIPTION)
+            if version is None or self.path != "/healthz":
+                return self.answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": "no container"})
+            return self.answer(HTTPStatus.OK, {"status": "healthy", "model": "a-model", "version": version})
+
+        def do_POST(self):
+            now = json.loads(state.read_text())
+            _, predicts = SERVES.get(now["image"].removeprefix("DOCKER|"), (None, False))
+            allowed = self.headers["Authorization"] == f"Bearer {now['key'].split()[0]}"
+            status = HTTPStatus.UNAUTHORIZED if not allowed else HTTPStatus.OK if predicts else HTTPStatus.BAD_GATEWAY
+            sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.answer(status, {"result": [1.0 for _ in sent.get("data", [])]})
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate[1], certificate[0])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    environment = {
+        "BASE_NAME": "base",
+        "PROJECT": "a-slug",
+        "RESOURCE_GROUP": "mlops-RG",
+        "SCORING_IMAGE_NAME": "a-slug-scoring",
+        "WEBAPP_DEPLOYMENT_NAME": "an-app",
+        "SSL_CERT_FILE": str(certificate[1]),
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "TF_BUILD": "True",
+        "BUILD_BUILDID": "7",
+    }
+    state.write_text(
+        json.dumps(
+            {
+                "failing": [],
+                "gone": [],
+                "there": True,
+                "host": f"localhost:{server.server_port}",
+                "identity": {"principalId": "an-identity"},
+                "image": f"DOCKER|{FORMER}",
+                "pulls": True,
+                "settings": {"SCORING_KEYS": REFERENCE, "OTHER": "a secret of somebody"},
+                "status": "Resolved",
+                "refreshed": None,
+                "roles": [READER, ACR_PULL],
+                "key": f"{KEY} the-next-one",
+                "run": {
+                    "runId": "ca1",
+                    "status": "Succeeded",
+                    "outputImages": [
+                        {
+                            "registry": "baseamlcr.azurecr.io",
+                            "repository": "a-slug-scoring",
+                            "digest": f"sha256:{'a' * 64}",
+                        }
+                    ],
+                },
+            }
+        )
+    )
+    yield World(root, state, environment)
+    server.shutdown()
+    server.server_close()
+
+
+# -- the Web App ---
+
+
+def test_a_deployment_sets_the_image_and_is_done_when_its_version_answers(world):
+    told = world.deploy(NEW)
+
+    assert world.image() == NEW
+    assert len(world.changes()) == 1
+    assert "a-model version 2 serves at https://localhost:" in told
+
+
+def test_the_key_is_in_no_log_and_on_no_command_line(world):
+    told = world.deploy(NEW)
+
+    assert KEY not in told
+    assert "a secret of somebody" not in told
+    assert not [call for call in world.calls() if KEY in call]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("image", "code"), [(NEW, 0), (BROKEN, 1)], ids=["serves", "does_not"])
+def test_the_real_smoke_test_has_the_last_word(world, described, environment, image, code):
+    shutil.rmtree(world.root / "ml_service")
+    shutil.copytree(described.path / "ml_service", world.root / "ml_service")
+
+    told = world.deploy(image, code=code, python=environment(described))
+
+    assert world.image() == (FORMER if code else NEW)
+    assert ("Predictions: 1, 1" in told) == (code == 0)
+    assert KEY not in told
+
+
+@pytest.mark.parametrize(
+    ("image", "why"),
+    [
+        pytest.param(SILENT, "a-model version 2 did not come up .*last it answered: no model", id="never_healthy"),
+        pytest.param(OTHER, "a-model version 2 did not come up .*answered: a-model version 3", id="another_version"),
+        pytest.param(BROKEN, "The smoke test failed: see what it said above", id="no_predictions"),
+    ],
+)
+def test_an_image_that_does_not_serve_is_replaced_by_the_former_one(world, image, why):
+    told = world.deploy(image, code=1)
+
+    assert world.image() == FORMER
+    said = f"^error: {why}.* Its former image {FORMER} was put back: a-model version 1 serves again\\.$"
+    assert re.search(said, told, re.MULTILINE), told
+    assert "error: " in told.splitlines()[-1]
+
+
+def test_a_change_that_azure_refuses_is_undone_too(world):
+    world.set(failing=[f"--body {json.dumps({'properties': {'linuxFxVersion': f'DOCKER|{NEW}'}})}"])
+
+    told = world.deploy(NEW, code=1)
+
+    assert world.image() == FORMER
+    assert re.search(r"error: az rest .*Forbidden.* was put back: a-model version 1 serves again", told)
+
+
+def test_a_former_image_that_cannot_be_put_back_is_told_loudly(world):
+    world.set(failing=[f"--body {json.dumps({'properties': {'linuxFxVersion': f'DOCKER|{FORMER}'}})}"])
+
+    told = world.deploy(SILENT, code=1)
+
+    assert re.search(rf"error: .*PUTTING BACK {FORMER} FAILED: az rest .*Forbidden", told)
+
+
+def test_a_former_image_that_does_not_answer_any_more_is_told_loudly(world):
+    code = f"import json, pathlib\nfile = pathlib.Path({str(world.state)!r})\nstate = json.loads(file.read_text())\n"
+    code += f"file.write_text(json.dumps({{**state, 'gone': [{FORMER!r}]}}))\nraise SystemExit(1)\n"
+    (world.root / "ml_service" / "smoke_test.py").write_text(code, encoding="utf-8")
+
+    told = world.deploy(NEW, code=1)
+
+    failed = f"PUTTING BACK {FORMER} FAILED: a-model version 1 did not come up"
+    assert re.search(f"error: The smoke test failed.*{failed}", told)
+
+
+def test_a_build_that_is_cancelled_goes_back_too(world):
+    words = ("-m", "deployment.web_app", "--image", SILENT, "--timeout", "60", "--every", "0.1")
+    inherited = {**os.environ, **world.environment}
+    with subprocess.Popen(
+        [sys.executable, *words], cwd=world.root, env=inherited, stderr=subprocess.PIPE, text=True
+    ) as started:
+        while world.image() == FORMER and started.poll() is None:
+            time.sleep(0.05)
+        started.send_signal(signal.SIGINT)
+        told = started.communicate(timeout=30)[1]
+
+    assert (started.returncode, world.image()) == (1, FORMER)
+    assert "The build was cancelled. Its former image" in told
+
+
+def test_a_first_deployment_that_fails_says_that_nothing_had_served(world):
+    world.set(image="DOCKER|baseamlcr.azurecr.io/no-model:yet")
+
+    told = world.deploy(SILENT, code=1)
+
+    assert world.image() == "baseamlcr.azurecr.io/no-model:yet"
+    assert "was put back; no model had answered before." in told
+
+
+def test_the_same_image_again_is_proved_and_not_set(world):
+    (world.root / "model.json").write_text('{"name": "a-model", "version": 1}', encoding="utf-8")
+
+    world.deploy(FORMER)
+
+    assert world.changes() == []
+
+
+def test_the_same_image_that_fails_has_no_other_to_go_back_to(world):
+    told = world.deploy(FORMER, code=1)
+
+    assert world.changes() == []
+    assert "It ran this image before, so there is no other to put back." in told
+
+
+IDENTITY = "--assignee-object-id an-identity --assignee-principal-type ServicePrincipal"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        pytest.param(
+            {"there": False},
+            "There is no Web App an-app in mlops-RG: `az pipelines run --name a-slug-infrastructure-create` makes it.",
+            id="no_app",
+        ),
+        pytest.param(
+            {"image": "PYTHON|3.11"}, "is no app of one container but of PYTHON|3.11: delete it", id="no_container"
+        ),
+        pytest.param({"identity": None}, f"`az webapp identity assign --ids {APP}` gives one", id="no_identity"),
+        pytest.param(
+            {"pulls": False},
+            f"`az resource update --ids {APP}/config/web --set properties.acrUseManagedIdentityCreds=true`",
+            id="pulls_with_a_password",
+        ),
+        pytest.param(
+            {"roles": [READER]},
+            f'pull from {REGISTRY}: `az role assignment create --role "AcrPull" {IDENTITY} --scope "{REGISTRY}"`',
+            id="may_not_pull",
+        ),
+        pytest.param(
+            {"settings": {}},
+            f'`az webapp config appsettings set --ids {APP} --settings "SCORING_KEYS={REFERENCE}" --output none`',
+            id="no_key_setting",
+        ),
+        pytest.param({"settings": {"SCORING_KEYS": KEY}}, "SCORING_KEYS of localhost", id="key_in_the_setting"),
+        pytest.param(
+            {"status": "SecretNotFound"},
+            "| az keyvault secret set --vault-name base-AML-KV --name scoring-key --file /dev/stdin",
+            id="no_secret",
+        ),
+        pytest.param(
+            {"status": "AccessToKeyVaultDenied"},
+            f'--role "Key Vault Secrets User" {IDENTITY} --scope '
+            f'"{GROUP}/providers/Microsoft.KeyVault/vaults/base-AML-KV/secrets/scoring-key"',
+            id="may_not_read_the_key",
+        ),
+        pytest.param(
+            {"status": "MSINotEnabled"}, f"(MSINotEnabled): `az webapp identity assign --ids {APP}`", id="msi"
+        ),
+        pytest.param({"status": "VaultNotFound"}, "(VaultNotFound): `az keyvault list", id="no_vault"),
+        pytest.param({"key": " "}, "The secret scoring-key of base-AML-KV is empty: `python3 -c", id="empty_key"),
+        pytest.param({"failing": ["keyvault secret show"]}, "az keyvault secret show: Forbidden", id="key_unreadable"),
+        pytest.param({"failing": ["role assignment list"]}, "az role assignment list: Forbidden", id="az_fails"),
+    ],
+)
+def test_what_is_missing_is_one_sentence_with_the_command_and_nothing_is_changed(world, changed, said):
+    world.set(**changed)
+
+    told = world.deploy(NEW, code=1)
+
+    (sentence,) = [line for line in told.splitlines() if line.startswith("error: ")]
+    assert said in sentence
+    assert KEY not in told
+    assert world.changes() == []
+    assert "Traceback" not in told
+
+
+def test_a_failure_that_azure_remembers_is_asked_anew(world):
+    world.set(status="SecretNotFound", refreshed="Resolved")
+
+    world.deploy(NEW)
+
+    assert world.image() == NEW
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "model.json names no model (FileNotFoundError"),
+        ("no JSON", "model.json names no model (JSONDecodeError"),
+        ("[]", "model.json names no model (TypeError"),
+        ('{"name": "a-model"}', "model.json names no model (KeyError('version'))"),
+    ],
+    ids=["none", "no_json", "a_list", "no_version"],
+)
+def test_without_a_judged_version_nothing_is_asked(world, content, said):
+    (world.root / "model.json").unlink()
+    if content is not None:
+        (world.root / "model.json").write_text(content, encoding="utf-8")
+
+    assert f"error: {said}" in world.deploy(NEW, code=1)
+    assert world.calls() == []
+
+
+@pytest.mark.parametrize("image", ["", "baseamlcr.azurecr.io/a:latest", "docker.io/a@sha256:" + "a" * 64, NEW + "\n"])
+def test_only_an_image_of_the_registry_by_its_digest_is_taken(world, image):
+    assert "is no image by digest" in world.deploy(image, code=2)
+
+
+@pytest.mark.parametrize("name", ["WEBAPP_DEPLOYMENT_NAME", "RESOURCE_GROUP", "BASE_NAME"])
+def test_a_variable_that_the_group_lacks_is_named(world, name):
+    assert f"error: {name} is missing" in world.deploy(NEW, code=1, **{name: f"$({name})"})
+
+
+# -- the image ---
+
+
+def test_an_image_is_built_in_the_registry_and_named_by_its_digest(world):
+    told = world.build("--output", "image.txt")
+
+    (build,) = world.calls("acr", "build")
+    assert re.search(
+        r"^acr build --registry baseamlcr --image a-slug-scoring:7-\d{20} --file deployment/Dockerfile "
+        r"--platform linux/amd64 --no-wait \. ",
+        build,
+    )
+    assert (world.root / "image.txt").read_text() == f"{NEW}\n"
+    assert f"##vso[task.setvariable variable=IMAGE;isOutput=true]{NEW}\n" in told
+    assert "Step 1/9" in told
+
+
+def test_a_model_that_lies_elsewhere_is_what_gets_into_the_image(world, tmp_path):
+    (world.root / "outputs" / "serving").rename(tmp_path / "elsewhere")
+    stale = world.root / "outputs" / "serving" / "stale"
+    stale.mkdir(parents=True)
+
+    world.build("--folder", tmp_path / "elsewhere")
+
+    assert (world.root / "outputs" / "serving" / "model.json").exists()
+    assert not stale.exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"run": {"runId": "ca1", "status": "Failed", "outputImages": None}},
+            "ca1 of the registry ended with Failed",
+        ),
+        ({"run": {"runId": "ca1", "status": "Succeeded", "outputImages": []}}, "and pushed no image"),
+        ({"failing": ["acr build"]}, "error: az acr build --registry: Forbidden"),
+        ({"failing": ["acr task logs"]}, "error: az acr task logs failed"),
+    ],
+    ids=["build_failed", "nothing_pushed", "refused", "no_log"],
+)
+def test_a_build_that_fails_names_no_image(world, changed, said):
+    world.set(**changed)
+
+    told = world.build(code=1)
+
+    assert said in told
+    assert "Traceback" not in told
+    assert not (world.root / "image.txt").exists()
+    assert "##vso" not in told
+
+
+def test_a_run_that_names_no_digest_is_refused(world):
+    pushed = {"registry": "baseamlcr.azurecr.io", "repository": "a-slug-scoring", "digest": "latest\n##vso[x]"}
+    world.set(run={"runId": "ca1", "status": "Succeeded", "outputImages": [pushed]})
+
+    assert "error: The registry names no digest" in world.build(code=1)
+    assert not (world.root / "image.txt").exists()
+
+
+def test_without_a_model_nothing_is_built(world):
+    (world.root / "outputs" / "serving" / "model.json").unlink()
+
+    assert "holds no model: `python -m ml_service.fetch --output outputs/serving`" in world.build(code=1)
+    assert world.calls() == []
+
+
+# -- the files ---
+
+
+def test_the_image_holds_what_is_locked_the_package_and_the_model(described):
+    text = (described.path / "deployment" / "Dockerfile").read_text("utf-8")
+    ignored = (described.path / "deployment" / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
+
+    copied = re.findall(r"^COPY (\S+) \S+$", text, re.MULTILINE)
+    package = f"src/{described.answers['package_name']}"
+    assert copied == ["requirements/score.txt", package, "outputs/serving"]
+    assert [line for line in ignored if not line.startswith("#")] == [
+        "*",
+        *(f"!{path}" for path in copied),
+        "**/__pycache__",
+    ]
+    assert re.search(r"^ARG BASE_IMAGE=\S+:\d+\.\d+\.\d+-\S+$", text, re.MULTILINE)
+    assert text.count("pip") == text.count("--require-hashes") + 2
+    assert re.search(r"^USER [1-9]\d+:[1-9]\d+$", text, re.MULTILINE)
+    assert re.search(r'^ENTRYPOINT \["python", "-m", "\w+\.app", .*"--port", "8080"\]$', text, re.MULTILINE)
+
+
+def test_programs_of_deployment_pass_the_strictest_checks(described):
+    words = ("--strict", "--explicit-package-bases", "--no-incremental", "deployment", "environment_setup")
+
+    run(BIN / "mypy", *words, cwd=described.path)
