@@ -42,6 +42,9 @@ joblib.dump(ridge, target / "model.pkl")
 """
 
 
+Start = tuple[list[str | Path], dict[str, str]]  # a command, in which PORT stands for a port, and its environment
+
+
 class Figures(NamedTuple):
     """CPU seconds of a request by server and batch; MB and seconds by server."""
 
@@ -125,57 +128,60 @@ def spent(server: Server) -> float:
     return sum(map(cpu, processes(server.group)))
 
 
-def contestants(scratch: Path) -> dict[str, tuple[list[str | Path], dict[str, str]]]:
+def contestants(scratch: Path) -> dict[str, Start]:
     """Bake a project, train a model there, and return how each server is started with it."""
     run(sys.executable, "-m", "cookiecutter", ROOT, "--no-input", "--output-dir", scratch)
     (project,) = scratch.iterdir()
     run("make", "setup", cwd=project)
     run("make", "run", cwd=project)
     run("make", "smoke", cwd=project)  # it fetches the champion to outputs/serving
-    return servers(project, scratch / "stock")
-
-
-def servers(project: Path, stock: Path) -> dict[str, tuple[list[str | Path], dict[str, str]]]:
-    """Return the command and the environment of each server."""
-    package = next(path.parent.name for path in (project / "src").glob("*/app.py"))
-    serving, python = project / "outputs" / "serving", project / ".venv" / "bin" / "python"
-    run(python, "-c", PICKLE, serving / "model", stock)
-    columns = json.loads((serving / "model" / "schema.json").read_text("utf-8"))["columns"]
-    # what `azmlinfsrv` does, but on this machine only
-    gunicorn = [python, "-m", "gunicorn", "-b", "127.0.0.1:PORT", "-w", "1", "--timeout", "300"]
-    gunicorn += ["--access-logfile", "-", "--error-logfile", "/dev/null"]
-    gunicorn += ["azureml_inference_server_http.server.entry:app"]
-    settings = yaml.safe_load((project / "deployment" / "inference.yml").read_text("utf-8"))
+    python, serving = project / ".venv" / "bin" / "python", project / "outputs" / "serving"
     return {
-        STOCK: (
-            gunicorn,
-            {
-                "AML_APP_ROOT": str(ROOT / "benchmarks"),
-                "AZUREML_ENTRY_SCRIPT": "stock_score.py",
-                "AZUREML_MODEL_DIR": str(stock),
-                "WIDTH": str(len(columns)),
-            },
-        ),
-        INFERENCE: (
-            gunicorn,
-            {
-                **settings,
-                "AML_APP_ROOT": str(project),
-                "AZUREML_SOURCE_DIRECTORY": "src",
-                "AZUREML_ENTRY_SCRIPT": f"src/{package}/score.py",
-                "AZUREML_MODEL_DIR": str(serving),
-                "MODEL_NAME": "diabetes-regression",
-                "MODEL_VERSION": "1",
-            },
-        ),
-        CONTAINER: (
-            [python, "-m", f"{package}.app", "--folder", serving, "--port", "PORT"],
-            {"PYTHONPATH": str(project / "src")},
-        ),
+        STOCK: stock(python, serving, scratch / "stock"),
+        INFERENCE: inference_server(python, project, serving),
+        CONTAINER: container(python, project, serving),
     }
 
 
-def compare(commands: dict[str, tuple[list[str | Path], dict[str, str]]], scratch: Path) -> Figures:
+# what `azmlinfsrv` does, but on this machine only
+GUNICORN = ("-m", "gunicorn", "-b", "127.0.0.1:PORT", "-w", "1", "--timeout", "300", "--access-logfile", "-")
+GUNICORN += ("--error-logfile", "/dev/null", "azureml_inference_server_http.server.entry:app")
+
+
+def stock(python: Path, serving: Path, folder: Path) -> Start:
+    """Return how the inference server is started with a score.py of the usual kind, and the same weights."""
+    run(python, "-c", PICKLE, serving / "model", folder)
+    columns = json.loads((serving / "model" / "schema.json").read_text("utf-8"))["columns"]
+    variables = {"AML_APP_ROOT": str(ROOT / "benchmarks"), "AZUREML_ENTRY_SCRIPT": "stock_score.py"}
+    return [python, *GUNICORN], {**variables, "AZUREML_MODEL_DIR": str(folder), "WIDTH": str(len(columns))}
+
+
+def inference_server(python: Path, project: Path, serving: Path) -> Start:
+    """Return how the inference server is started with a project's score.py, as Azure ML would with its settings."""
+    model = json.loads((serving / "model.json").read_text("utf-8"))
+    settings = yaml.safe_load((project / "deployment" / "inference.yml").read_text("utf-8"))
+    return [python, *GUNICORN], {
+        **settings,
+        "AML_APP_ROOT": str(project),
+        "AZUREML_SOURCE_DIRECTORY": "src",
+        "AZUREML_ENTRY_SCRIPT": f"src/{package(project)}/score.py",
+        "AZUREML_MODEL_DIR": str(serving),
+        "MODEL_NAME": model["name"],
+        "MODEL_VERSION": str(model["version"]),
+    }
+
+
+def container(python: Path, project: Path, serving: Path) -> Start:
+    """Return how a project's own server is started."""
+    command = [python, "-m", f"{package(project)}.app", "--folder", serving, "--port", "PORT"]
+    return command, {"PYTHONPATH": str(project / "src")}
+
+
+def package(project: Path) -> str:
+    return next(path.parent.name for path in (project / "src").glob("*/app.py"))
+
+
+def compare(commands: dict[str, Start], scratch: Path) -> Figures:
     """Start all servers, and let them take turns."""
     with ExitStack() as stack:
         running = {
