@@ -233,6 +233,14 @@ def test_each_request_is_one_line_of_json_whatever_its_headers_hold(served: Path
     assert (line["predictions"], line["status"], line["version"]) == (len(json.loads(SAMPLE_BODY)["data"]), 200, 1)
 
 
+def test_a_log_that_nobody_reads_costs_no_answer(served: Path) -> None:
+    with started(served) as (process, address):
+        assert process.stdout is not None
+        process.stdout.close()
+
+        assert [post(address, SAMPLE_BODY).status for _ in range(3)] == [200] * 3
+
+
 def test_a_request_without_a_name_gets_one(url: str) -> None:
     names = {post(url, body).headers["x-ms-request-id"] for body in (SAMPLE_BODY, SAMPLE_BODY, b"{")}
 
