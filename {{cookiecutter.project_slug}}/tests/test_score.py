@@ -60,6 +60,7 @@ def test_answers_as_the_core_does_and_logs_a_line(capfd: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("method", "body", "status"),
     [("GET", b"", 405), ("POST", b"", 400), ("POST", b"x" * (score.MAX_BODY_BYTES + 1), 413)],
+    ids=["get", "empty", "too_large"],
 )
 def test_what_is_wrong_with_a_request_is_the_client_s_fault(method: str, body: bytes, status: int) -> None:
     response = run(method, body)
