@@ -1,4 +1,4 @@
-"""The environment that training runs in: what requirements/train.txt pins. As a program: make sure that it is there."""
+"""The environments that jobs and services run in: what a lock pins. As a program: make sure that one is there."""
 
 import hashlib
 import logging
@@ -13,8 +13,7 @@ from .program import parser, persist, program
 from .workspace import get_workspace
 
 log = logging.getLogger(__name__)
-LOCK = ROOT / "requirements" / "train.txt"
-PREFIX = "{{ cookiecutter.project_slug }}-train"
+PROJECT = "{{ cookiecutter.project_slug }}"
 IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:20251130.v1"
 PIN = re.compile(r"(?P<pin>[A-Za-z0-9][\w.-]*==[^\s;\\]+)(?: *; *(?P<marker>[^\\]+?))? *\\?$")
 
@@ -28,45 +27,52 @@ def pins(lock: str) -> list[str]:
     return [f"{match['pin']} ; {match['marker']}" if match["marker"] else match["pin"] for match in found if match]
 
 
-def conda(lock: str) -> str:
-    """Return the environment as conda reads it."""
-    pip = "".join(f"  - {pin}\n" for pin in pins(lock))
-    return f"# {IMAGE}\nname: {PREFIX}\nchannels: [conda-forge]\ndependencies:\n- python=3.11\n- pip\n- pip:\n{pip}"
+def conda(lock: str, pinned: str) -> str:
+    """Return the environment of a lock, whose content is ``pinned``, as conda reads it."""
+    pip = "".join(f"  - {pin}\n" for pin in pins(pinned))
+    head = f"# {IMAGE}\nname: {PROJECT}-{lock}\nchannels: [conda-forge]\n"
+    return f"{head}dependencies:\n- python=3.11\n- pip\n- pip:\n{pip}"
 
 
-def name(conda: str) -> str:
+def name(lock: str, conda: str) -> str:
     """Return the name under which an environment of this text is registered: a changed text is another environment."""
-    return f"{PREFIX}-{hashlib.sha256(conda.encode()).hexdigest()[:12]}"
+    return f"{PROJECT}-{lock}-{hashlib.sha256(conda.encode()).hexdigest()[:12]}"
 
 
-def get_environment(workspace: Workspace) -> Environment:
+def read(lock: str) -> str:
+    """Return what requirements/ has as the environment of a lock, as conda reads it."""
+    return conda(lock, (ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8"))
+
+
+def get_environment(workspace: Workspace, lock: str) -> Environment:
     """Return the registered environment of the lock's content, or register it."""
-    text = conda(LOCK.read_text(encoding="utf-8"))
+    text = read(lock)
     registered = Environment.list(workspace)
-    return registered.get(name(text)) or describe(text).register(workspace)
+    return registered.get(name(lock, text)) or describe(lock, text).register(workspace)
 
 
-def describe(text: str) -> Environment:
+def describe(lock: str, text: str) -> Environment:
     """Return the environment as the SDK sends it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "conda.yml"
         path.write_text(text, encoding="utf-8")
-        environment = Environment.from_conda_specification(name(text), path)
+        environment = Environment.from_conda_specification(name(lock, text), path)
     environment.docker.base_image = IMAGE
     return environment
 
 
 def main() -> None:
     arguments = parser(__doc__)
+    arguments.add_argument("--lock", default="train", help="file of requirements/, without .txt (%(default)s)")
     arguments.add_argument("--show", action="store_true", help="print the environment, and ask Azure for nothing")
     chosen = arguments.parse_args()
     with program(debug=chosen.debug or chosen.show):  # which keeps back what is printed
         if chosen.show:
-            text = conda(LOCK.read_text(encoding="utf-8"))
-            print(f"# {name(text)}\n{text}", end="")
+            text = read(chosen.lock)
+            print(f"# {name(chosen.lock, text)}\n{text}", end="")
             return
         build = settings.read()
-        environment = persist(lambda: get_environment(get_workspace(build)))
+        environment = persist(lambda: get_environment(get_workspace(build), chosen.lock))
         log.info("Environment %s, version %s.", environment.name, environment.version)
 
 

@@ -101,7 +101,7 @@ def publish(workspace: Workspace, settings: Settings) -> PublishedPipeline:
         log.info("Pipeline %s of build %s is published already: %s", found.name, found.version, found.id)
         return found
     dataset = get_dataset(workspace, settings.model_copy(update={"data_file_path": None}))
-    compute, environment = get_compute(workspace, settings), get_environment(workspace)
+    compute, environment = get_compute(workspace, settings), get_environment(workspace, "train")
     datastore = get_datastore(workspace, settings)
     graph = steps(compute.name, environment, dataset, datastore, values(settings))
     pipeline = Pipeline(workspace, graph, default_datastore=datastore)

@@ -1,4 +1,4 @@
-"""The environment that Azure ML builds is what requirements/train.txt pins."""
+"""The environments that Azure ML builds are what the locks pin."""
 
 import re
 
@@ -10,7 +10,8 @@ pytest.importorskip("azureml.core", reason="Azure ML's SDK has no build for this
 
 from ml_service import environment
 
-LOCK = environment.LOCK.read_text(encoding="utf-8")
+LOCK = (environment.ROOT / "requirements" / "train.txt").read_text(encoding="utf-8")
+TRAIN = environment.read("train")
 
 
 def requirements(conda: str) -> list[Requirement]:
@@ -21,24 +22,24 @@ def requirements(conda: str) -> list[Requirement]:
 def test_every_package_of_the_lock_is_pinned_markers_kept() -> None:
     locked = {Requirement(line.rstrip(" \\")) for line in LOCK.splitlines() if re.match(r"[A-Za-z0-9]", line)}
 
-    assert set(requirements(environment.conda(LOCK))) == locked
+    assert set(requirements(TRAIN)) == locked
     assert len(locked) > 20
 
 
 def test_jobs_reach_the_workspace_as_their_mlflow_server() -> None:
-    names = {requirement.name for requirement in requirements(environment.conda(LOCK))}
+    names = {requirement.name for requirement in requirements(TRAIN)}
 
     assert {"azureml-mlflow", "mlflow-skinny"} <= names
     assert "azureml-core" not in names
 
 
 def test_only_what_is_installed_changes_the_name() -> None:
-    name = environment.name(environment.conda(LOCK))
+    name = environment.name("train", TRAIN)
     without_hashes = "\r\n".join(line.removesuffix(" \\") for line in LOCK.splitlines() if "--hash" not in line)
     newer = re.sub(r"^(numpy==)\S+", r"\g<1>9.9.9", LOCK, flags=re.MULTILINE)
 
-    assert environment.name(environment.conda("# a comment\n" + without_hashes)) == name
-    assert environment.name(environment.conda(newer)) != name
+    assert environment.name("train", environment.conda("train", "# a comment\n" + without_hashes)) == name
+    assert environment.name("train", environment.conda("train", newer)) != name
 
 
 def test_azure_gets_the_environment_as_it_is_shown(
@@ -49,7 +50,7 @@ def test_azure_gets_the_environment_as_it_is_shown(
     environment.main()
 
     shown = capsys.readouterr().out
-    sent = environment.describe(environment.conda(LOCK))
+    sent = environment.describe("train", TRAIN)
     built = yaml.safe_load(sent.python.conda_dependencies.serialize_to_string())
     assert built["dependencies"] == yaml.safe_load(shown)["dependencies"]
     assert sent.name in shown

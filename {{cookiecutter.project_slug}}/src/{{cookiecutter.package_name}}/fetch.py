@@ -1,13 +1,12 @@
 """Copy a registered version to a folder that can be served: model/ and model.json."""
 
 import argparse
-import json
 import logging
 from pathlib import Path
 
 from . import registry, tracking
 from .pipeline import add_values
-from .program import UserError, program, write_text
+from .program import UserError, program
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +27,7 @@ def main() -> None:
             version = champion
         else:
             raise UserError(f"Model {name} has no version to serve: `make run` trains and registers one.")
-        (arguments.output / "model.json").unlink(missing_ok=True)  # a model must never go by another's number
-        registry.fetch(version, arguments.output / "model")
-    write_text(arguments.output / "model.json", json.dumps({"name": name, "version": version.number}) + "\n")
+        registry.fetch_for_serving(version, arguments.output)
     log.info("Fetched %s.", version)
 
 

@@ -4,6 +4,7 @@ Only calls that both MLflow's own store and Azure ML answer: version tags, but n
 """
 
 import hashlib
+import json
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from mlflow import MlflowClient, artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from .program import UserError
+from .program import UserError, write_text
 
 WITHDRAWN = "withdrawn"
 # MLflow puts this file into a folder that it downloads; it was not there when the model was judged.
@@ -110,3 +111,10 @@ def fetch(version: Version, folder: Path) -> None:
         if folder.exists():
             folder.rename(Path(scratch) / "replaced")
         fetched.rename(folder)
+
+
+def fetch_for_serving(version: Version, folder: Path) -> None:
+    """Put a version's model/ and model.json into a folder, which holds no other version's afterwards."""
+    (folder / "model.json").unlink(missing_ok=True)  # a model must never go by another's number
+    fetch(version, folder / "model")
+    write_text(folder / "model.json", json.dumps({"name": version.name, "version": version.number}) + "\n")
