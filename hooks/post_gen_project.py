@@ -17,13 +17,34 @@ DEPLOYS = (*OF_A_BUILD, ".pipelines/cd.yml")
 INFERENCE = (*DEPLOYS, "requirements/inference.txt")
 IMAGE = (*DEPLOYS, ".pipelines/templates/scoring-image.yml")
 
+BATCH = (
+    ".pipelines/batch-scoring.yml",
+    ".pipelines/templates/score-files.yml",
+    "docs/batch-scoring.md",
+    "ml_service/batch_pipeline.py",
+    "ml_service/batch_settings.py",
+    "ml_service/batch_submit.py",
+    "ml_service/batch_wait.py",
+    "src/score_batches.py",
+    "src/{package_name}/batch.py",
+    "src/{package_name}/batch_input.py",
+    "src/{package_name}/batch_output.py",
+    "src/{package_name}/batch_publish.py",
+    "src/{package_name}/batch_step.py",
+    "src/{package_name}/choose.py",
+    "src/{package_name}/score_file.py",
+    "tests/test_batch.py",
+    "tests/test_batch_step.py",
+    "requirements/batch.txt",
+)
+
 # question -> answer -> the paths that this answer brings, written with {package_name} and the like.
 # A path named here stays if a chosen answer names it. Every other path always stays.
 BROUGHT_BY = {
     "deploy_aci": {True: [*INFERENCE, ".pipelines/templates/deploy-aci.yml"], False: []},
     "deploy_webapp": {True: [*IMAGE, ".pipelines/templates/deploy-webapp.yml"], False: []},
     "aks": {"none": [], "service": [*INFERENCE, ".pipelines/templates/deploy-aks.yml"], "canary": [*IMAGE]},
-    "batch_scoring": {True: [*OF_A_BUILD, "requirements/batch.txt"], False: []},
+    "batch_scoring": {True: [*OF_A_BUILD, *BATCH], False: []},
     "infrastructure": {
         "arm": [
             ".pipelines/templates/arm-deploy.yml",

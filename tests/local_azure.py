@@ -96,15 +96,17 @@ def prepared(cookies, example, folder):
 
 
 @contextmanager
-def working(cookies, environment, example, folder):
+def working(cookies, environment, example, folder, lock="train"):
     """Give a project with a local Azure ML of its own, both fast. No call may have been unknown in the end.
 
-    Steps run with what a job's environment pins, not with what a person's machine has. Programs of ml_service/ ask for
-    the same packages whatever the example, so they share an environment.
+    Steps run with what a lock of jobs pins, not with what a person's machine has. Programs of ml_service/ ask for the
+    same packages whatever the example, so they share an environment. In a folder that was given before, all goes on.
     """
-    baked = prepared(cookies, example, folder / "project")
-    python, steps = environment(bake(cookies, {})), environment(baked, "train")
-    (folder / "forks").mkdir()
+    baked = bake(cookies, {"example": example})
+    if not (folder / "project").exists():
+        prepared(cookies, example, folder / "project")
+    python, steps = environment(bake(cookies, {})), environment(baked, lock)
+    (folder / "forks").mkdir(exist_ok=True)
     forks = Forks(str(python), folder / "forks", SDK, **PATIENCE)
     try:
         with started(python, folder / "state", "--fork-server", steps=steps) as azure:

@@ -450,8 +450,9 @@ def test_pipelines_of_other_names_do_not_count_as_a_build_s(project):
 
 def test_runs_carry_their_build_as_tags(project):
     told = project.script(
+        "from ml_service.published import published\n"
         "print([run.get_tags() for run in __import__('ml_service.submit').submit.runs(workspace, "
-        "training_pipeline.published(workspace, chosen, 'good'))])"
+        "published(workspace, chosen.training_pipeline_name, 'good'))])"
     )
 
     assert "'build_id': 'good'" in told

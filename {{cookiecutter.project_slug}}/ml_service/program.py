@@ -113,3 +113,9 @@ def reason(error: Exception) -> str:
     """Return an error's own message in one line."""
     message = " ".join(str(getattr(error, "message", None) or error).split())
     return f"{message[:LONGEST]}..." if len(message) > LONGEST else message
+
+
+def quote(text: str, lines: int = 20) -> None:
+    """Show the end of somebody else's log, none of it a command to the build agent."""
+    for line in text.splitlines()[-lines:]:
+        log.info("    %s", line.replace("##", "# #"))

@@ -7,17 +7,15 @@ in <output>/records. Run again, it skips what is recorded: so a run that was kil
 import argparse
 import logging
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from . import batch_output, scoring, tracking
+from . import batch_output
 from .batch_input import FORMATS, find
 from .batch_output import Output, Record
-from .choose import add_choice, choose
+from .choose import add_choice, load_chosen
 from .program import UserError, program
-from .registry import fetch_for_serving
 from .scoring import Service
 
 MAX_REJECTED = 0.01
@@ -93,10 +91,7 @@ def main() -> None:
 
     output = Output(arguments.output, arguments.format and f".{arguments.format}", arguments.keep_features)
     find(arguments.input)  # before a model is fetched
-    with tempfile.TemporaryDirectory() as scratch:
-        with tracking.store() as client:
-            fetch_for_serving(choose(client, arguments), Path(scratch))
-        service = scoring.load(Path(scratch))
+    service = load_chosen(arguments)
     report(output, run(service, arguments.input, output, arguments.overwrite), arguments.max_rejected)
 
 

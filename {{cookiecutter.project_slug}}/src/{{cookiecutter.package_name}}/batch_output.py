@@ -1,6 +1,7 @@
 """A folder of scores: for each input its scores, its rejected rows, and a record of what became of it, written last."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -120,10 +121,22 @@ def conclude(output: Path, records: list[Record], **more: float) -> dict[str, ob
     return summary
 
 
-def check(records: list[Record], max_rejected: float) -> None:
-    """Raise if files could not be scored, or too many rows were rejected."""
+def copy(output: Output, record: Record, target: Path) -> None:
+    """Copy all that there is of a file to another folder, the record last."""
+    for place in (output.scores, output.rejected, output.record):
+        path = place(record.file)
+        if path.exists():
+            copied = target / path.relative_to(output.folder)
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copied)
+
+
+def check(records: list[Record], max_rejected: float, max_failed: int = 0) -> None:
+    """Raise if more files could not be scored than may be, or more rows were rejected."""
     problems = [record.error for record in records if record.error]
-    if problems:
+    if len(problems) <= max_failed or max_failed == -1:
+        problems = []
+    else:
         problems.insert(0, f"{len(problems)} of {len(records)} files could not be scored:")
     rows, rejected = sum(record.rows for record in records), sum(record.rejected for record in records)
     if rejected > max_rejected * (rows + rejected):
