@@ -51,7 +51,8 @@ def steps(
     settings: BatchSettings,
 ) -> list[PipelineStep]:
     """Return the steps: scores go to the working datastore first, and from there to the target."""
-    given = DatasetConsumptionConfig(ROWS, PipelineParameter("batch_data", rows), mode="mount")
+    # with a path, or the step would take another object of the same name for its input
+    given = DatasetConsumptionConfig(ROWS, PipelineParameter("batch_data", rows)).as_mount(f"/tmp/{ROWS}")  # noqa: S108
     scored = OutputFileDatasetConfig(SCORED, (working, "batch-scoring/{run-id}"))
     chosen = {"model_name": settings.model_name, **dict.fromkeys(CHOICE, NOTHING)}
     parameters = {name: PipelineParameter(name, value) for name, value in chosen.items()}

@@ -14,6 +14,7 @@ from . import batch_output
 from .batch_input import FORMATS, form
 from .batch_output import Output
 from .choose import add_choice, load_chosen
+from .program import set_up_logging
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ workers: list[Worker] = []
 
 
 def init() -> None:
+    set_up_logging()
     workers[:] = [Worker(sys.argv[1:])]
 
 
