@@ -38,7 +38,8 @@ def get_rows(workspace: Workspace, settings: BatchSettings) -> FileDataset:
     name, datastore = settings.batch_dataset_name, get_datastore(workspace, settings.batch_input_datastore)
     if path := settings.batch_input_path:
         return register_path(workspace, name, (datastore, path), settings.build_id, "BATCH_INPUT_PATH")
-    return workspace.datasets.get(name) or register_data(workspace, name, datastore)
+    sample = f"{name}-sample"
+    return workspace.datasets.get(sample) or register_data(workspace, sample, datastore)
 
 
 def steps(

@@ -84,6 +84,7 @@ def test_scores_belong_to_their_rows_in_shuffled_files_of_unequal_length(
     service: Service, inputs: Path, tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch_input, "ROWS_AT_ONCE", 50)
+    monkeypatch.setattr(batch_input, "BYTES_AT_ONCE", 0)
     shuffled = rows_with_ids().sample(frac=1, random_state=0)
     for number, (start, end) in enumerate([(0, 5), (5, 9), (9, 10), (10, 400), (400, 442)]):
         write(shuffled[start:end], inputs / f"part {number}{ending}")

@@ -12,6 +12,7 @@ from .program import UserError
 FORMATS = (".csv", ".parquet")
 MAGIC = frozenset("*?[")
 ROWS_AT_ONCE = 100_000
+BYTES_AT_ONCE = 2**24
 # What is added to the columns of a file: the number of a row, what the model says, and which model; or why it cannot.
 ROW, SCORE, LABEL, MODEL, VERSION, REASON = "row", "score", "label", "model_name", "model_version", "reason"
 USABLE = "row can be scored"
@@ -54,7 +55,6 @@ def scan(source: Path, columns: tuple[str, ...], as_text: bool = False) -> pl.La
     error, which is fast; with ``as_text``, only its row is not usable. Other columns are kept as they are written.
     """
     with reading(source):
-        source.open("rb").close()
         if form(source) == ".csv":
             types = {} if as_text else dict.fromkeys(columns, pl.Float64)
             frame = pl.scan_csv(source, glob=False, infer_schema=False, schema_overrides=types)
@@ -85,8 +85,7 @@ def reading(source: Path) -> Iterator[None]:
     try:
         yield
     except (PolarsError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
-        raise UnreadableError(f"{source} cannot be read: {reason}.") from error
+        raise UnreadableError(f"{source} cannot be read: {str(error).partition(chr(10))[0]}.") from error
 
 
 def number(name: str) -> str:
@@ -100,14 +99,17 @@ def value(name: str, kind: pl.DataType | type[pl.DataType]) -> pl.Expr:
 
 
 def pieces(frame: pl.LazyFrame, source: Path) -> Iterator[pl.DataFrame]:
-    """Read a file piece by piece, in order."""
-    batches = iter(frame.collect_batches(chunk_size=ROWS_AT_ONCE))
-    while True:
+    """Read a file piece by piece, in order: a small one, or one without rows, is a single piece."""
+    with reading(source):
+        small = source.stat().st_size < BYTES_AT_ONCE  # where reading all at once takes half the time
+        batches = iter([frame.collect()] if small else frame.collect_batches(chunk_size=ROWS_AT_ONCE))
+        piece = next(batches, None)
+        if piece is None:
+            piece = frame.clear().collect()
+    while piece is not None:
+        yield piece
         with reading(source):
             piece = next(batches, None)
-        if piece is None:
-            return
-        yield piece
 
 
 def split(piece: pl.DataFrame, columns: tuple[str, ...], is_csv: bool) -> tuple[pl.DataFrame, pl.DataFrame | None]:
@@ -119,7 +121,8 @@ def split(piece: pl.DataFrame, columns: tuple[str, ...], is_csv: bool) -> tuple[
         piece = piece.filter(~pl.all_horizontal(pl.col(own).is_null()))
     reasons = [problem(name, piece.schema[name]) for name in columns]
     judged = piece.with_columns(pl.concat_str(reasons, separator="; ", ignore_nulls=True).alias(REASON))
-    return judged.filter(pl.col(REASON) == "").drop(REASON), judged.filter(pl.col(REASON) != "")
+    good = judged.filter(pl.col(REASON) == "").drop(REASON)
+    return good, judged.filter(pl.col(REASON) != "").drop(USABLE, *map(number, columns))
 
 
 def problem(name: str, kind: pl.DataType) -> pl.Expr:

@@ -1,11 +1,14 @@
 """Score one file, piece by piece: rows keep their order, and those that cannot be scored are set apart."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from polars import selectors
 from polars.io.plugins import register_io_source
@@ -27,6 +30,8 @@ from .batch_input import (
 )
 from .scoring import Service
 
+COMPRESSION: Literal["snappy"] = "snappy"  # which all readers know
+TOO_LARGE = "the numbers are too large to predict from"
 # What of a rejected row a CSV file can hold.
 PLAIN = selectors.numeric() | selectors.string() | selectors.temporal() | selectors.boolean()
 
@@ -61,24 +66,19 @@ def score_file(service: Service, job: Job) -> None:
 def write(service: Service, job: Job, rows: pl.LazyFrame) -> None:
     """Score rows into new files, and put those in the place of what was there."""
     job.rows = job.bad = 0
-    none = rows.clear().collect()
-    made = {USABLE, *map(number, service.model.columns)}
-    schema = predict(service, job, none)[0].schema
-    kept = [ROW, REASON, *none.select(PLAIN).drop(ROW, *made, strict=False).columns]
     with unfinished(job.scores, "scores") as scores, unfinished(job.scores, "rejected") as rejected:
-        with rejected.open("wb") as apart:
 
-            def scored(*_: object) -> Iterator[pl.DataFrame]:
-                for piece in pieces(rows, job.source):
-                    good, bad = score(service, job, piece)
-                    if bad is not None and len(bad):
-                        bad.select(kept).write_csv(apart, include_header=job.bad == 0)
-                        job.bad += len(bad)
-                    job.rows += len(good)
-                    job.told(len(piece))
-                    yield good
+        def scored() -> Iterator[pl.DataFrame]:
+            for piece in pieces(rows, job.source):
+                good, bad = score(service, job, piece)
+                if bad is not None and len(bad):
+                    set_apart(bad, rejected)
+                    job.bad += len(bad)
+                job.rows += len(good)
+                job.told(len(piece))
+                yield good
 
-            sink(register_io_source(scored, schema=schema), scores, form(job.scores))
+        save(scored(), scores, form(job.scores))
         job.rejected.unlink(missing_ok=True)
         if job.bad:
             job.rejected.parent.mkdir(parents=True, exist_ok=True)
@@ -91,55 +91,69 @@ def unfinished(path: Path, what: str) -> Iterator[Path]:
     """Give a place to write to, beside where a file will be, and leave nothing there in the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     place = path.with_name(f".{path.name}.{what}")
+    place.unlink(missing_ok=True)
     try:
         yield place
     finally:
         place.unlink(missing_ok=True)
 
 
-def sink(frame: pl.LazyFrame, path: Path, ending: str) -> None:
-    """Write rows as they come."""
+def set_apart(rows: pl.DataFrame, path: Path) -> None:
+    """Add rejected rows to a CSV file, what it can hold of them."""
+    plain = rows.select(ROW, REASON, PLAIN - selectors.by_name(ROW, REASON))
+    with path.open("ab") as file:
+        plain.write_csv(file, include_header=file.tell() == 0)
+
+
+def save(pieces: Iterator[pl.DataFrame], path: Path, ending: str) -> None:
+    """Write pieces, of which there is at least one, as they come."""
+    first, second = next(pieces), next(pieces, None)
+    if second is None:
+        if ending == ".csv":
+            first.write_csv(path)
+        else:
+            first.write_parquet(path, compression=COMPRESSION)
+        return
+    every = itertools.chain([first, second], pieces)
+    rows = register_io_source(lambda *_: every, schema=first.schema)
     if ending == ".csv":
-        frame.sink_csv(path)
+        rows.sink_csv(path)
     else:
-        frame.sink_parquet(path, compression="snappy")
+        rows.sink_parquet(path, compression=COMPRESSION)
 
 
 def score(service: Service, job: Job, piece: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """Return the rows of a piece with their scores, and those that were rejected with the reason."""
-    usable, rejected = split(piece, service.model.columns, form(job.source) == ".csv")
-    scored, finite = predict(service, job, usable)
-    if not finite.all():
-        reason = pl.lit("the numbers are too large to predict from").alias(REASON)
-        infinite = usable.filter(~finite).with_columns(reason)
-        scored, rejected = scored.filter(finite), infinite if rejected is None else pl.concat([rejected, infinite])
-    return scored, rejected
+    columns = service.model.columns
+    usable, rejected = split(piece, columns, form(job.source) == ".csv")
+    predictions = predict(service, job.source, usable)
+    if not (finite := np.isfinite(predictions)).all():
+        infinite = usable.filter(~finite).with_columns(pl.lit(TOO_LARGE).alias(REASON))
+        infinite = infinite.drop(USABLE, *map(number, columns))
+        rejected = infinite if rejected is None else pl.concat([rejected, infinite])
+        usable, predictions = usable.filter(finite), predictions[finite]
+    made = {USABLE, *map(number, columns), *(() if job.keep_features else columns)}
+    kept = usable[[name for name in usable.columns if name not in made]]
+    return kept.hstack(answer(service, predictions)), rejected
 
 
-def predict(service: Service, job: Job, piece: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
-    """Return what is written of each row, and whether its prediction is finite."""
-    model = service.model
-    numbers = [number(name) for name in model.columns]
-    predictions = np.empty(0)
-    if len(piece):
-        try:
-            with np.errstate(over="ignore", invalid="ignore"):
-                predictions = model.predict(piece.select(numbers).to_numpy(order="c"))
-        except Exception as error:  # a model may raise anything
-            raise UnreadableError(f"{job.source}: the model failed: {error!r}.") from error
-    score = pl.Series(SCORE, predictions, dtype=pl.Float64)
-    return piece.select(
-        pl.exclude(USABLE, *numbers, *(() if job.keep_features else model.columns)),
-        score,
-        *label(service, score),
-        pl.lit(service.name).alias(MODEL),
-        pl.lit(service.version).alias(VERSION),
-    ), score.is_finite()
+def predict(service: Service, source: Path, rows: pl.DataFrame) -> npt.NDArray[np.float64]:
+    """Return what the model predicts of each row."""
+    if not len(rows):
+        return np.empty(0)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return service.model.predict(rows[list(map(number, service.model.columns))].to_numpy(order="c"))
+    except Exception as error:  # a model may raise anything
+        raise UnreadableError(f"{source}: the model failed: {error!r}.") from error
 
 
-def label(service: Service, score: pl.Series) -> list[pl.Expr]:
-    """Return the labels of a classifier, which are a column of their own."""
-    labels, threshold = service.model.labels, service.model.threshold
-    if labels is None or threshold is None:
-        return []
-    return [pl.when(score >= threshold).then(pl.lit(labels[1])).otherwise(pl.lit(labels[0])).alias(LABEL)]
+def answer(service: Service, predictions: npt.NDArray[np.float64]) -> list[pl.Series]:
+    """Return the columns that scoring adds."""
+    score, model = pl.Series(SCORE, predictions, dtype=pl.Float64), service.model
+    added = [score]
+    if model.labels and model.threshold is not None:
+        first, second = (pl.lit(label) for label in model.labels)
+        added.append(pl.select(pl.when(score >= model.threshold).then(second).otherwise(first).alias(LABEL)).to_series())
+    named = {MODEL: service.name, VERSION: service.version}
+    return [*added, *(pl.Series(name, [value]).new_from_index(0, len(score)) for name, value in named.items())]
