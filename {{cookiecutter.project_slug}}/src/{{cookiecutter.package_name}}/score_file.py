@@ -112,14 +112,14 @@ def save(pieces: Iterator[pl.DataFrame], path: Path, ending: str) -> None:
         if ending == ".csv":
             first.write_csv(path)
         else:
-            first.write_parquet(path, compression=COMPRESSION)
+            first.write_parquet(path, compression=COMPRESSION, statistics=False)
         return
     every = itertools.chain([first, second], pieces)
     rows = register_io_source(lambda *_: every, schema=first.schema)
     if ending == ".csv":
         rows.sink_csv(path)
     else:
-        rows.sink_parquet(path, compression=COMPRESSION)
+        rows.sink_parquet(path, compression=COMPRESSION, statistics=False)
 
 
 def score(service: Service, job: Job, piece: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
@@ -153,7 +153,7 @@ def answer(service: Service, predictions: npt.NDArray[np.float64]) -> list[pl.Se
     score, model = pl.Series(SCORE, predictions, dtype=pl.Float64), service.model
     added = [score]
     if model.labels and model.threshold is not None:
-        first, second = (pl.lit(label) for label in model.labels)
-        added.append(pl.select(pl.when(score >= model.threshold).then(second).otherwise(first).alias(LABEL)).to_series())
+        first, second = (pl.Series(LABEL, [label]) for label in model.labels)
+        added.append(second.new_from_index(0, len(score)).zip_with(score >= model.threshold, first))
     named = {MODEL: service.name, VERSION: service.version}
     return [*added, *(pl.Series(name, [value]).new_from_index(0, len(score)) for name, value in named.items())]
