@@ -53,7 +53,9 @@ def scored(project, told, folder):
     """Fetch what was scored."""
     place = re.search(r"Scores: (\S+) on ", told)[1]
     project.script(f"workspace.get_default_datastore().download({str(folder)!r}, prefix={place!r})")
-    files = {path.relative_to(folder / place).as_posix(): path.read_text("utf-8") for path in (folder / place).rglob("*.*")}
+    files = {
+        path.relative_to(folder / place).as_posix(): path.read_text("utf-8") for path in (folder / place).rglob("*.*")
+    }
     return Scored(place, files)
 
 
