@@ -32,8 +32,8 @@ test: setup ## run all tests, a file at a time on each core
 test-fast: setup ## run the tests that need no environment of their own
 	$(TOOL) pytest -m "not slow and not prove"
 
-prove: setup ## run what takes longer: the agent's image built and used, policy and secret scanners
-	$(TOOL) pytest -m prove
+prove: setup ## run what takes longer: images built and used, scanners, the tests of every project, the guide followed
+	$(TOOL) pytest -m prove --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: setup ## check the style of hooks and tests
 	$(TOOL) ruff check .

@@ -16,6 +16,7 @@ from .launchers import Launcher
 from .mlflow_store import MlflowStore
 from .proxy import Server
 from .routes import Refusal, Reply, Request
+from .serving import Serving
 from .state import State
 from .storage import Blobs, Documents
 from .workspace import Workspace
@@ -32,7 +33,7 @@ services.load()
 class Emulator:
     """One workspace, its services, and the server that speaks for them."""
 
-    def __init__(self, folder: Path, workspace: Workspace, port: int, launcher: Launcher) -> None:
+    def __init__(self, folder: Path, workspace: Workspace, port: int, launcher: Launcher, python: str) -> None:
         authority = Authority(folder / "certificates")
         self.server = Server(port, authority, self.answer, lambda request, _: control.answer(self.state, request))
         self.state = State(
@@ -52,6 +53,7 @@ class Emulator:
             },
         )
         self.state.executor = Executor(self.state, launcher)
+        self.state.serving = Serving(self.state, python)
 
     def start(self) -> dict[str, str]:
         """Begin to serve, and return the variables that point clients here."""
@@ -75,6 +77,7 @@ class Emulator:
 
     def stop(self) -> None:
         self.state.executor.close()
+        self.state.serving.close()
         self.server.shutdown()
         self.server.server_close()
 

@@ -8,7 +8,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from benchmarks.measure import ROOT, memory, run
+from benchmarks.measure import ROOT, cpu, memory, run
 
 REQUESTS = 2000
 
@@ -81,9 +81,3 @@ def score(address: str, body: bytes) -> None:
     """Ask for predictions."""
     with urllib.request.urlopen(f"{address}/score", data=body, timeout=10) as answer:  # noqa: S310
         answer.read()
-
-
-def cpu(pid: int) -> float:
-    """Return how many CPU seconds a process has used (Linux)."""
-    ticks = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[11:13]
-    return sum(map(int, ticks)) / 100

@@ -39,7 +39,7 @@ def answering(agent: Agent) -> Iterator[list[str]]:
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         before, where = agent.predefined, f"http://127.0.0.1:{server.server_port}/"
         agent.predefined = {**before, "System.CollectionUri": where}
         try:

@@ -13,6 +13,7 @@ COMMAND = re.compile(r"##vso\[([\w.]+)\s*([^\]]*)\](.*)")
 KINDS_OF_STEP = ("task", "script", "bash", "publish", "download", "checkout")
 OF_A_STEP = {*KINDS_OF_STEP, "fetchDepth", "artifact", "displayName", "name", "inputs"}
 OF_A_STEP |= {"condition", "env", "failOnStderr", "workingDirectory"}
+CONNECTIONS = {"azureSubscription", "azureSubscriptionConnection", "containerRegistry"}
 UNESCAPED = {"%0D": "\r", "%0A": "\n", "%AZP25": "%"}
 
 
@@ -99,7 +100,9 @@ class Step:
 
     def inputs(self, *known: str) -> dict[str, str]:
         """Return the inputs of a task, variables filled in. One that the task does not have is an error."""
-        for name in {"azureSubscription", "containerRegistry"} & set(self.written.get("inputs", {})):
+        for name in {"azureSubscription", "azureSubscriptionConnection", "containerRegistry"} & set(
+            self.written.get("inputs", {})
+        ):
             self.job.connection(self.written["inputs"][name])
         written = self.written.get("inputs", {})
         if unknown := set(written) - set(known):

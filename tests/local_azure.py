@@ -87,29 +87,30 @@ class Project(NamedTuple):
         return {int(number): tags for number, tags in json.loads(told.splitlines()[-1]).items()}
 
 
-def prepared(cookies, example, folder):
+def prepared(cookies, example, folder, **answers):
     """Bake an example into a folder, and fill in its .env."""
-    baked = bake(cookies, {"example": example})
+    baked = bake(cookies, {"example": example, **answers})
     shutil.copytree(baked.path, folder)
     (folder / ".env").write_text((folder / ".env.example").read_text("utf-8"), encoding="utf-8")
     return baked
 
 
 @contextmanager
-def working(cookies, environment, example, folder, lock="train"):
+def working(cookies, environment, example, folder, lock="train", **answers):
     """Give a project with a local Azure ML of its own, both fast. No call may have been unknown in the end.
 
     Steps run with what a lock of jobs pins, not with what a person's machine has. Programs of ml_service/ ask for the
     same packages whatever the example, so they share an environment. In a folder that was given before, all goes on.
     """
-    baked = bake(cookies, {"example": example})
+    baked = bake(cookies, {"example": example, **answers})
     if not (folder / "project").exists():
-        prepared(cookies, example, folder / "project")
+        prepared(cookies, example, folder / "project", **answers)
     python, steps = environment(bake(cookies, {})), environment(baked, lock)
+    serving = ("--serving-python", environment(baked, "inference")) if answers else ()
     (folder / "forks").mkdir(exist_ok=True)
     forks = Forks(str(python), folder / "forks", SDK, **PATIENCE)
     try:
-        with started(python, folder / "state", "--fork-server", steps=steps) as azure:
+        with started(python, folder / "state", "--fork-server", *serving, steps=steps) as azure:
             yield Project(folder / "project", example, python, azure, forks)
             assert azure.ask("unknown") == []
     finally:

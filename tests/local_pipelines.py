@@ -67,10 +67,15 @@ def groups(answers):
     return {answers["variable_group"]: filled}
 
 
+# How this machine reaches package registries, which is no business of a build.
+REACHES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_INDEX_URL", "SSL_CERT_FILE", "UV_DEFAULT_INDEX")
+
+
 def agent(baked, root, folder, tasks=TASKS, **environment):
     """Return an agent for the repository in ``root``, which was baked from the answers of ``baked``."""
     connections = frozenset({baked.answers["azure_connection"], "workspace-connection", "acrconnection"})
-    inherited = {"HOME": str(folder), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", **environment}
+    reaches = {name: os.environ[name] for name in REACHES if name in os.environ}
+    inherited = {**reaches, "HOME": str(folder), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", **environment}
     slug = baked.answers["project_slug"]
     named = {f"{slug}-{Path(file).stem}": file for file in roots(root)}
     return Agent(root, folder, tasks, groups(baked.answers), connections, inherited, PREDEFINED, pipelines=named)

@@ -19,6 +19,7 @@ from local_pipelines import LOGIN, PREDEFINED, agent, azure_cli, edit, expanded,
 
 from azureml_emulator import tokens
 from azureml_emulator.session import Session, started
+from pipelines_runner.builds import answering
 from pipelines_runner.errors import PipelineError
 from pipelines_runner.job import report
 from pipelines_runner.runner import INVOKE, Agent
@@ -175,8 +176,10 @@ def test_variables_and_their_group_are_disjoint_and_complete(project):
     for program in (project.path / "ml_service").glob("*.py"):
         defined |= set(re.findall(r"task.setvariable variable=([A-Z_]+)\]", program.read_text("utf-8")))
     settings = set(re.findall(r"^([A-Z_]+)=", (project.path / ".env.example").read_text("utf-8"), re.MULTILINE))
-    for program in (project.path / "environment_setup").glob("*.py"):
-        settings |= set(re.findall(r"setting\([\"']([A-Z_]+)[\"']\)", program.read_text("utf-8")))
+    programs = (file for room in ("deployment", "environment_setup") for file in (project.path / room).glob("*.py"))
+    for program in programs:
+        settings |= set(re.findall(r"setting\([\"']([A-Z0-9_]+)[\"']\)", program.read_text("utf-8")))
+        defined |= set(re.findall(r"task.setvariable variable=([A-Z_]+)", program.read_text("utf-8")))
     if project.answers["infrastructure"] == "terraform":
         settings |= {"BASE_NAME", "LOCATION"}  # which win over terraform.tfvars
     settings = {name for name in settings if not name.startswith(("AZURESUBSCRIPTION_", "SYSTEM_"))}
@@ -256,10 +259,11 @@ def test_pipelines_start_when_they_should(project):
     assert {"environment_setup/Dockerfile", "requirements"} <= set(paths)
 
 
-def test_what_a_person_may_choose_is_in_the_guide_and_can_be_left_alone(defaults):
-    declared = load(defaults.path / ".pipelines" / "ci.yml")["parameters"]
+@pytest.mark.parametrize(("file", "heading"), [("ci.yml", "## A build of"), ("cd.yml", "## A run of")])
+def test_what_a_person_may_choose_is_in_the_guide_and_can_be_left_alone(defaults, file, heading):
+    declared = load(defaults.path / ".pipelines" / file)["parameters"]
     guide = (defaults.path / "docs" / "azure-pipelines.md").read_text("utf-8")
-    section = guide.partition("## A build of")[2].partition("\n## ")[0]
+    section = guide.partition(heading)[2].partition("\n## ")[0]
 
     shown = dict(re.findall(r"^\| `([a-z]\w+)` \| (true|blank) \|", section, re.MULTILINE))
     assert shown == {one["name"]: "true" if one["type"] == "boolean" else "blank" for one in declared}
@@ -429,6 +433,10 @@ class Organisation(NamedTuple):
     def build(self, **parameters):
         return self.agent.run(".pipelines/ci.yml", **parameters)
 
+    def deploy(self, **parameters):
+        with answering(self.agent):
+            return self.agent.run(".pipelines/cd.yml", **parameters)
+
 
 def told(build):
     return report(build.steps())
@@ -446,7 +454,8 @@ def organisation(cookies_session, environment, tmp_path_factory):
     baked, folder = bake(cookies_session, {}), tmp_path_factory.mktemp("organisation")
     python, steps = environment(baked), environment(baked, "train")
     root = repository(baked, folder / "repository", python)
-    with started(python, folder / "state", "--fork-server", steps=steps) as azure:
+    serving = ("--serving-python", environment(baked, "inference"))
+    with started(python, folder / "state", "--fork-server", *serving, steps=steps) as azure:
         tools = azure_cli(folder / "tools", azure.environment["SUBSCRIPTION_ID"])
         path = f"{tools}:{python.parent}:{os.environ['PATH']}"
         told_otherwise = ("SUBSCRIPTION_ID", "RESOURCE_GROUP", "WORKSPACE_NAME", "AZURE_FEDERATED_TOKEN_FILE")
@@ -547,6 +556,33 @@ def test_a_run_that_was_started_without_an_agent_is_reported(organisation):
 
 
 @pytest.mark.slow
+def test_the_model_of_a_build_is_deployed_and_an_earlier_one_again(organisation):
+    def serves():
+        (service,) = organisation.azure.ask("state?kind=services")
+        return service["name"], service["kvTags"]["model_version"]
+
+    first, refused, latest = (find(organisation, version) for version in (1, None, 2))
+
+    deployed = organisation.deploy(after=latest)
+    assert deployed.result == "Succeeded", told(deployed)
+    assert serves() == ("test-aci", "2")
+    nothing = organisation.deploy(after=refused)
+    assert nothing.result == "Succeeded", told(nothing)
+    assert nothing.stages["Deploy_ACI"].result == "Skipped"
+    assert f"Build {refused.number} registered no model: nothing to deploy." in told(nothing)
+    again = organisation.deploy(modelBuildId=first.number)
+    assert again.result == "Succeeded", told(again)
+    assert serves() == ("test-aci", "1")
+    assert again.job("Deploy_ACI.aci").steps[-1].name == "Ask it for predictions"
+
+
+def find(organisation, version):
+    """Return the first good build of ci.yml that handed on this version of the model, or none."""
+    builds = [one for one in organisation.agent.builds if one.file.endswith("/ci.yml") and one.result != "Failed"]
+    return next(one for one in builds if (model(one) or {"version": None})["version"] == version)
+
+
+@pytest.mark.slow
 def test_jobs_ask_az_for_tokens_and_nothing_else(organisation):
     calls = set((organisation.agent.folder.parent / "tools" / "calls").read_text("utf-8").splitlines())
 
@@ -599,7 +635,7 @@ def bare(tmp_path):
     return f"{tools}:/usr/bin:/bin"
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_a_job_installs_what_it_needs(defaults, few_tests, bare, tmp_path):
     build = agent(defaults, few_tests(), tmp_path / "agent", PATH=bare).run(".pipelines/pr.yml")
 

@@ -402,7 +402,8 @@ def test_a_build_with_two_runs_is_refused_until_one_is_named(project):
 
 
 def test_a_build_with_two_pipelines_is_refused(project):
-    code = "training_pipeline.published = lambda *_: None\nfor _ in 'ab': training_pipeline.publish(workspace, chosen)"
+    code = "from ml_service import published\npublished.published = lambda *_: None\n"
+    code += "for _ in 'ab': training_pipeline.publish(workspace, chosen)"
     project.script(code, BUILD_BUILDID="twins")
 
     assert "2 published pipelines" in refusal(project.run("submit", code=1, BUILD_BUILDID="twins"))

@@ -44,7 +44,7 @@ def follow(project, run_commands):
     return told
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 @pytest.mark.tool("make")
 def test_following_the_guide_gives_a_project_that_works(defaults, tmp_path):
     project = tmp_path / "project"

@@ -249,6 +249,8 @@ def test_there_is_no_run_of_a_pipeline_that_never_ran(agent):
         f"jobs:\n{JOB}  - script: &anchor echo\n",
         f"jobs:\n{JOB}  - script: echo\n    script: twice\n",
         f"jobs:\n{JOB}  - task: ManualValidation@1\n",
+        f"jobs:\n{JOB}  - task: KubeloginInstaller@0\n    inputs: {{kubeloginVersion: latest}}\n",
+        f"jobs:\n{JOB}  - task: KubernetesManifest@1\n    inputs: {{action: bake, kustomizationPath: a, x: b}}\n",
         "jobs:\n- job: one\n  pool: server\n  steps:\n  - script: echo\n",
     ],
 )

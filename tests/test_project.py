@@ -133,9 +133,11 @@ def once_per_python(ended, project, action):
         ended[digest.digest()] = action()
 
 
-@pytest.mark.slow
-def test_a_pull_request_finds_style_types_and_tests_in_order(project, environment, ended, tmp_path, tmp_path_factory):
-    def pull_request():
+@pytest.fixture
+def pull_request(environment, tmp_path, tmp_path_factory):
+    """Return a function that has `pr.yml` look at a project as it was baked."""
+
+    def pull_request(project):
         python = environment(project)
         root = repository(project, tmp_path / "repository", python)
         cache = str(tmp_path_factory.getbasetemp() / "mypy")
@@ -144,7 +146,18 @@ def test_a_pull_request_finds_style_types_and_tests_in_order(project, environmen
         assert build.result == "Succeeded", report(build.steps())
         assert re.search(r"^\d{3,} tests, 0 failed$", report(build.steps()), re.MULTILINE)
 
-    once_per_python(ended, project, pull_request)
+    return pull_request
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answers", ["defaults", "most"])
+def test_a_pull_request_finds_style_types_and_tests_in_order(answers, cookies_session, pull_request):
+    pull_request(bake(cookies_session, COMBINATIONS[answers]))
+
+
+@pytest.mark.prove
+def test_a_pull_request_finds_them_in_order_whatever_was_answered(project, ended, pull_request):
+    once_per_python(ended, project, lambda: pull_request(project))
 
 
 @pytest.mark.slow
@@ -165,7 +178,7 @@ def test_hostile_text_passes_the_tests_that_read_it(cookies_session, environment
             [f"{{package_name}}.{name}" for name in ("train", "evaluate", "register", "fetch", "withdraw")],
             "src",
         ),
-        ("ops", ["ml_service.submit", "ml_service.wait", "ml_service.withdraw"], "."),
+        ("ops", [f"ml_service.{name}" for name in ("deploy", "smoke_test", "submit", "wait", "withdraw")], "."),
     ],
     ids=["score", "train", "ops"],
 )

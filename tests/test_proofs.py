@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import BIN, COMBINATIONS, ROOT, bake, run
+from local_manifests import built
 from local_pipelines import edit, groups, repository
 
 pytestmark = pytest.mark.prove
@@ -82,6 +83,59 @@ def test_the_scanner_finds_a_secret(checkers, tmp_path):
     (tmp_path / "settings.py").write_text(f'connection = "AccountName=a;AccountKey={key}"\n', encoding="utf-8")
 
     assert json.loads(run(checkers / "detect-secrets", "scan", "--all-files", ".", cwd=tmp_path))["results"]
+
+
+# -- manifests of Kubernetes and Istio ---
+
+WITH_CANARY = {name: answers for name, answers in COMBINATIONS.items() if answers.get("aks") == "canary"}
+
+
+@pytest.fixture(scope="module", params=WITH_CANARY.values(), ids=WITH_CANARY)
+def manifests(request, cookies_session, tmp_path_factory):
+    return list(built(bake(cookies_session, request.param), tmp_path_factory.mktemp("manifests")).values())
+
+
+@pytest.mark.tool("kubectl")
+def test_kubernetes_takes_the_manifests_of_every_stage(checkers, manifests, tmp_path):
+    for file in manifests:
+        run(checkers / "kubernetes-validate", "--strict", file)
+
+    (tmp_path / "wrong.yaml").write_text(
+        manifests[-1].read_text("utf-8").replace("replicas: 2", "replicas: two"), "utf-8"
+    )
+    run(checkers / "kubernetes-validate", "--strict", tmp_path / "wrong.yaml", code=1)
+
+
+@pytest.fixture(scope="module")
+def istio(tmp_path_factory):
+    """Return a function that compares files with Istio's models."""
+    folder = tmp_path_factory.mktemp("istio") / "models"
+    shutil.copytree(ROOT / "tests" / "istio", folder)
+    run("npm", "ci", "--no-audit", "--no-fund", "--silent", cwd=folder)
+    return lambda *files, code=0: run("node", folder / "validate.mjs", *files, code=code)
+
+
+@pytest.mark.tool("kubectl")
+@pytest.mark.tool("npm")
+def test_istio_takes_the_manifests_of_every_stage(istio, manifests, tmp_path):
+    told = istio(*manifests)
+
+    assert told.splitlines() == ["Gateway is valid", "VirtualService is valid"] * len(manifests)
+    (tmp_path / "wrong.yaml").write_text(
+        manifests[-1].read_text("utf-8").replace("weight: 50", "weight: half"), "utf-8"
+    )
+    istio(tmp_path / "wrong.yaml", code=1)
+
+
+@pytest.mark.tool("kubectl")
+def test_policies_have_no_open_finding_in_the_manifests(checkers, manifests, tmp_path):
+    shutil.copy(manifests[-1], tmp_path / "stage.yaml")
+    (found,) = checkov(checkers, tmp_path, "kubernetes")
+
+    assert found["results"]["failed_checks"] == []
+    assert found["summary"]["passed"] >= 80
+    for skip in found["results"]["skipped_checks"]:
+        assert len(skip["check_result"]["suppress_comment"]) > 20
 
 
 # -- checkers of somebody else's, where CHECKERS names their folder ---

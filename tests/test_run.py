@@ -83,7 +83,7 @@ class Lively(NamedTuple):
         parameters.write_text(re.sub(rf"\b{name}: .*", argument, parameters.read_text("utf-8")), encoding="utf-8")
 
 
-@pytest.fixture(scope="module", params=LIVES)
+@pytest.fixture(scope="module", params=["diabetes", pytest.param("safe_driver", marks=pytest.mark.prove)])
 def lively(request, cookies_session, tmp_path_factory):
     """Return a project in a folder with an awkward name."""
     folder = tmp_path_factory.mktemp("in") / "my #1 project (new)"

@@ -25,6 +25,10 @@ def list_computes(state: State, request: Request) -> Any:
 @route("GET", f"{ARM}|{API}", COMPUTES + "/{name}")
 def get_compute(state: State, request: Request, name: str) -> Any:
     """Answer ComputeTarget._get, which takes 404 for "there is none"."""
+    return find(state, name)
+
+
+def find(state: State, name: str) -> Any:
     if not (found := state.documents.get(KIND, name)):
         raise not_found(f"Compute {name}")
     return found
@@ -33,7 +37,7 @@ def get_compute(state: State, request: Request, name: str) -> Any:
 @route("PUT", ARM, COMPUTES + "/{name}")
 def put_compute(state: State, request: Request, name: str) -> Reply:
     """Answer ComputeTarget._create_compute_target, which polls the operation named in a header."""
-    error = PROVISIONING_ERROR if state.faults.for_operation() else None
+    error = PROVISIONING_ERROR if state.faults.for_operation("failed") else None
     compute = state.documents.put(KIND, name, _compute(state, name, request.json, error))
     outcome = {"status": "Failed", "error": error} if error else {"status": "Succeeded"}
     return Reply(compute, 201, _operation(state, outcome))
@@ -70,11 +74,7 @@ def _compute(state: State, name: str, wanted: dict[str, Any], error: dict[str, A
     if asked["computeType"] == "AmlCompute":
         specifics = _cluster(specifics, error)
     elif asked["computeType"] == "AKS":
-        absent = dict.fromkeys(
-            ("systemServices", "sslConfiguration", "aksNetworkingConfiguration", "loadBalancerSubnet")
-        )
-        size = {"agentCount": 3, "agentVmSize": "Standard_D3_v2", "clusterPurpose": "FastProd"}
-        specifics = {"clusterFqdn": "aks.example", "loadBalancerType": "PublicIp", **size, **absent}
+        specifics = _kubernetes(state, name, specifics)
     return {
         "id": f"{state.workspace.scope}/computes/{name}",
         "name": name,
@@ -95,6 +95,18 @@ def _compute(state: State, name: str, wanted: dict[str, Any], error: dict[str, A
             "properties": specifics,
         },
     }
+
+
+def _kubernetes(state: State, name: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """Return what azureml.core.compute.AksCompute.deserialize asks for. A key that was sent is not given back."""
+    absent = dict.fromkeys(("systemServices", "sslConfiguration", "aksNetworkingConfiguration", "loadBalancerSubnet"))
+    size = {"agentCount": 3, "agentVmSize": "Standard_D3_v2", "clusterPurpose": "FastProd"}
+    shown = {**absent, **size, "loadBalancerType": "PublicIp", **asked}
+    if tls := asked.get("sslConfiguration"):
+        shown["sslConfiguration"] = {**tls, "cert": None, "key": None}
+    label = (tls or {}).get("leafDomainLabel") or name
+    own = f"{label.lower()}.{state.workspace.region}.cloudapp.azure.com"
+    return {**shown, "clusterFqdn": (tls or {}).get("cname") or own}
 
 
 def _cluster(asked: dict[str, Any], error: dict[str, Any] | None) -> dict[str, Any]:

@@ -30,7 +30,12 @@ def post_asset(state: State, request: Request) -> Any:
 
 @route("GET", API, ASSETS + "/{asset}")
 def get_asset(state: State, request: Request, asset: str) -> Any:
-    """Answer AssetsClient.get_asset_by_id: where a model's files lie. MLflow's models have theirs among a run's."""
+    """Answer AssetsClient.get_asset_by_id."""
+    return _asset(state, asset)
+
+
+def _asset(state: State, asset: str) -> Any:
+    """Return where a model's files lie. MLflow's models have theirs among a run's."""
     if found := state.documents.get("assets", asset):
         return found
     name, _, number = asset.removeprefix("version-").rpartition("-")
@@ -39,6 +44,12 @@ def get_asset(state: State, request: Request, asset: str) -> Any:
     prefix = f"{RUNS}/{run_container(run)}/{path}"
     details = {"kvTags": {}, "properties": {}, "runId": run, "createdTime": now()}
     return {"id": asset, "name": name, **details, "artifacts": [{"id": None, "prefix": prefix}]}
+
+
+def prefix(state: State, name: str, number: str) -> str:
+    """Return below what the files of a version lie among the blobs."""
+    asset = _asset(state, find(state, name, number)["url"].rpartition("/")[2])
+    return f"{state.workspace.account}/azureml/{asset['artifacts'][0]['prefix']}"
 
 
 @route("POST", API, MODELS)
@@ -82,7 +93,7 @@ def list_models(state: State, request: Request) -> Any:
 @route("GET", API, MODELS + "/{name}:{number}")
 def get_model(state: State, request: Request, name: str, number: str) -> Any:
     """Answer azureml.core.Model(ws, id=...) and Model(ws, name, version=...)."""
-    return _model(state, _find(state, name, number))
+    return find(state, name, number)
 
 
 @route("PATCH", API, MODELS + "/{name}:{number}")
@@ -102,7 +113,7 @@ def patch_model(state: State, request: Request, name: str, number: str) -> Any:
             registry.update_model_version(name, number, change.get("value"))
         else:
             _patch_details(state, version, field, part, change)
-    return _model(state, _find(state, name, number))
+    return find(state, name, number)
 
 
 def _patch_details(state: State, version: Any, field: str, part: str, change: dict[str, Any]) -> None:
@@ -111,6 +122,11 @@ def _patch_details(state: State, version: Any, field: str, part: str, change: di
     value = change.get("value")
     details[field] = {**(details.get(field) or {}), part: value} if part else value
     state.documents.put("models", key, details)
+
+
+def find(state: State, name: str, number: str) -> dict[str, Any]:
+    """Return a version as SDK v1 sees it."""
+    return _model(state, _find(state, name, number))
 
 
 def _find(state: State, name: str, number: str) -> Any:

@@ -46,12 +46,12 @@ def create(workspace: Workspace, settings: Settings) -> AmlCompute:
     return created
 
 
-def check(compute: AmlCompute) -> None:
-    """Raise unless the cluster can be used."""
+def check(compute: ComputeTarget, setting: str = "COMPUTE_NAME") -> None:
+    """Raise unless the cluster can be used. The setting is what names it."""
     if compute.provisioning_state != "Succeeded":
         raise UserError(
             f"Cluster {compute.name} is {compute.provisioning_state}: {compute.provisioning_errors}. "
-            "Delete it, or give COMPUTE_NAME another name."
+            f"Delete it, or give {setting} another name."
         )
 
 

@@ -18,9 +18,10 @@ OTHER = {"value": [{"name": "coverage"}]}
 
 
 class DevOps(HTTPServer):
-    """Answers with what is in `answers`, to who has the token."""
+    """Answers with what is in `answers`, to who has the token, and remembers what was asked for."""
 
     answers: dict[str, Any]
+    asked: list[str]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -28,6 +29,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         found = self.server.answers.get(self.path.partition("?")[0].removeprefix("/project/_apis/build/builds/"))
+        self.server.asked.append(self.path)
         trusted = self.headers["Authorization"] == "Bearer secret"
         self.send_response(302 if not trusted else 200 if found is not None else 404)
         self.send_header("Location", "/project/_apis/build/builds/elsewhere")
@@ -42,10 +44,12 @@ class Handler(BaseHTTPRequestHandler):
 def devops(monkeypatch: pytest.MonkeyPatch) -> Iterator[DevOps]:
     """Azure DevOps, and the environment of a job that build 12 of pipeline 3 has started."""
     server = DevOps(("127.0.0.1", 0), Handler)
-    server.answers = {"12": BUILD, "12/artifacts": MODEL, "elsewhere": BUILD}
+    server.asked = []
+    server.answers = {"12": BUILD, "12/artifacts": MODEL}
     for name, value in {
         "SYSTEM_COLLECTIONURI": f"http://127.0.0.1:{server.server_port}/",
         "SYSTEM_TEAMPROJECTID": "project",
+        "NO_PROXY": "127.0.0.1",
         "SYSTEM_ACCESSTOKEN": "secret",
         "BUILD_REASON": "ResourceTrigger",
         "MODEL_BUILD_ID": "",
@@ -116,6 +120,8 @@ def test_a_token_that_is_not_accepted_goes_nowhere_else(devops: DevOps, monkeypa
 
     with pytest.raises(UserError, match="answered 302"):
         model_of_build.find("12")
+
+    assert len(devops.asked) == 1
 
 
 def test_name_and_version_are_those_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

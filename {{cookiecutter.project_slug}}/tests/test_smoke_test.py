@@ -17,7 +17,8 @@ from {{ cookiecutter.package_name }}.program import UserError
 
 SAMPLE = [[1.0, 2.0], [3.0, 4.0]]
 SCHEMA = {"example": {"data": SAMPLE}}
-DESCRIPTION = {"paths": {"/score": {"post": {"requestBody": {"content": {"application/json": {"schema": SCHEMA}}}}}}}
+POST = {"requestBody": {"content": {"application/json": {"schema": SCHEMA}}}}
+DESCRIPTION = {"info": {"version": "3"}, "paths": {"/score": {"post": POST}}}
 
 
 class Stub(ThreadingHTTPServer):
@@ -26,6 +27,7 @@ class Stub(ThreadingHTTPServer):
     def __init__(self) -> None:
         self.answers: list[tuple[int, bytes] | None] = []
         self.traceparents: list[str] = []
+        self.keys: list[str] = []
         self.seconds_before_answer = 0.0
         self.retry_after = ""
         super().__init__(("127.0.0.1", 0), Handler)
@@ -51,6 +53,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(*given)
 
     def answer(self, status: int, body: bytes) -> None:
+        self.server.keys.append(self.headers["authorization"])
         time.sleep(self.server.seconds_before_answer)
         self.send_response(status)
         if self.server.retry_after:
@@ -132,6 +135,30 @@ def test_a_wait_that_the_service_asks_for_is_not_longer_than_ours(stub: Stub) ->
 
     assert smoke_test.smoke_test(stub.url) == [1.5, 2]
     assert time.monotonic() - began < 20
+
+
+def test_another_version_than_the_one_wanted_fails(stub: Stub) -> None:
+    stub.answers = [GOOD]
+
+    with pytest.raises(UserError, match="serves version '3', not 4"):
+        smoke_test.smoke_test(stub.url, version=4)
+    assert smoke_test.smoke_test(stub.url, version=3) == [1.5, 2]
+
+
+def test_a_key_is_sent_with_every_call(stub: Stub) -> None:
+    stub.answers = [GOOD]
+
+    smoke_test.smoke_test(stub.url, "a-key")
+
+    assert stub.keys == ["Bearer a-key"] * 2
+
+
+@pytest.mark.parametrize(("url", "proxy"), [("https://a.example", "http://p:1"), ("https://b.example/c", None)])
+def test_the_environment_s_proxy_is_used(monkeypatch: pytest.MonkeyPatch, url: str, proxy: str | None) -> None:
+    monkeypatch.setenv("https_proxy", "http://p:1")
+    monkeypatch.setenv("no_proxy", "b.example")
+
+    assert smoke_test.proxy_of(url) == proxy
 
 
 def test_a_redirect_is_told(stub: Stub) -> None:

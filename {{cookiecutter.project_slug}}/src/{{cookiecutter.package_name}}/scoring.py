@@ -5,9 +5,11 @@ is ``{"result": [...]}``, one prediction per row; a classifier adds ``"label": [
 """
 
 import json
+import logging
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,8 @@ from .model import Model
 from .program import UserError
 
 MAX_BODY_BYTES = 4 * 2**20
+
+log = logging.getLogger(__name__)
 
 
 class RequestError(Exception):
@@ -33,6 +37,14 @@ class Service:
     version: int
 
 
+class Answer(NamedTuple):
+    """What a client gets, and how many predictions are in it."""
+
+    status: int
+    body: bytes
+    predictions: int = 0
+
+
 def load(folder: Path) -> Service:
     """Load what `fetch` wrote: model/ and model.json."""
     try:
@@ -42,13 +54,27 @@ def load(folder: Path) -> Service:
         raise UserError(f"{folder} holds no model to serve: {error!r}. `make serve` fetches one.") from error
 
 
-def score(service: Service, body: bytes) -> tuple[int, bytes]:
+def respond(service: Service, method: str, body: bytes | None) -> Answer:
+    """Answer whatever comes to /score. A body of None was too large to keep."""
+    if method != "POST":
+        return Answer(405, problem("use POST"))
+    if body is None:
+        return Answer(413, problem(f"the body is larger than {MAX_BODY_BYTES} bytes: send fewer rows at a time"))
+    try:
+        return score(service, body)
+    except Exception:  # a model may raise anything, and the server must go on serving
+        log.exception("The model failed.")
+        return Answer(500, problem("the model failed; the service's log says why"))
+
+
+def score(service: Service, body: bytes) -> Answer:
     """Answer one request: 200 and predictions, or 400 and the reason."""
     try:
         predictions = predict(service.model, read_rows(body, len(service.model.columns)))
     except RequestError as error:
-        return 400, problem(str(error))
-    return 200, orjson.dumps(answer(service.model, predictions), option=orjson.OPT_SERIALIZE_NUMPY)
+        return Answer(400, problem(str(error)))
+    content = orjson.dumps(answer(service.model, predictions), option=orjson.OPT_SERIALIZE_NUMPY)
+    return Answer(200, content, len(predictions))
 
 
 def problem(reason: str) -> bytes:
@@ -64,25 +90,37 @@ def read_rows(body: bytes, width: int) -> npt.NDArray[np.float64]:
         raise RequestError(f"the body is not JSON: {error}") from error
     if not isinstance(request, dict) or request.keys() != {"data"}:
         raise RequestError('the body must be an object with the one key "data"')
-    # Beside the key there are numbers only, hence no other quotes. numpy would make each text as long as the longest,
-    # and take true and false for 1 and 0.
-    if body.count(b'"') > 2 or b"true" in body or b"false" in body:
+    # Beside the key there are numbers only, hence no other quotes.
+    if body.count(b'"') > 2:
         raise RequestError("data must hold numbers only")
-    try:
-        rows = np.array(request["data"])
-    except ValueError as error:
-        raise RequestError(f"data must be rows of {width} numbers; these differ in length or depth") from error
-    if rows.ndim != 2 or rows.shape[1] != width:
+    return to_array(request["data"], width, holds_literals(body))
+
+
+def holds_literals(body: bytes) -> bool:
+    """Tell whether there is true, false or null in a body. Looking for a byte takes no time, for a word it does."""
+    return (b"u" in body or b"f" in body) and any(word in body for word in (b"true", b"false", b"null"))
+
+
+def to_array(rows: Any, width: int, literals: bool) -> npt.NDArray[np.float64]:
+    """Return rows as an array. numpy would take literals for numbers."""
+    if not isinstance(rows, list) or set(map(type, rows)) != {list}:
         raise RequestError(f"data must be a list of rows of {width} numbers")
-    if rows.dtype.kind not in "iuf":
+    lengths = set(map(len, rows))
+    if lengths != {width}:
+        differ = "; these differ in length" if len(lengths) > 1 else ""
+        raise RequestError(f"data must be a list of rows of {width} numbers{differ}")
+    try:
+        numbers = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * width)
+    except (TypeError, ValueError) as error:
+        raise RequestError("data must hold numbers only") from error
+    if literals:
         raise RequestError("data must hold numbers only")
-    return rows.astype(np.float64, copy=False)
+    return numbers.reshape(len(rows), width)
 
 
 def predict(model: Model, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return one finite prediction per row."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        predictions = model.predict(rows)
+    predictions = model.predict(rows)
     if not np.isfinite(predictions).all():
         raise RequestError("the numbers are too large to predict from")
     return predictions

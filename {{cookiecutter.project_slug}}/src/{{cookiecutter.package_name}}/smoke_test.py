@@ -7,12 +7,16 @@ import math
 import secrets
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError, MaxRetryError
@@ -24,6 +28,8 @@ SECONDS_PER_ATTEMPT = 10.0
 SECONDS_IN_ALL = 120.0
 WORTH_RETRYING = range(500, 600)
 
+Numbers = list[float]
+
 log = logging.getLogger(__name__)
 
 
@@ -32,33 +38,47 @@ def traceparent() -> str:
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
 
 
-def client(attempts: int) -> urllib3.PoolManager:
-    """Return a client that tries again, a bounded number of times, what may be different the next time."""
-    retries = urllib3.Retry(
-        total=attempts - 1,
-        allowed_methods=None,
-        status_forcelist=WORTH_RETRYING,
-        backoff_factor=0.2,
-        backoff_max=5,
-        respect_retry_after_header=False,
-    )
-    return urllib3.PoolManager(retries=retries, timeout=SECONDS_PER_ATTEMPT)
+class Client:
+    """Calls one service, and tries again, a bounded number of times, what may be different the next time."""
+
+    def __init__(self, url: str, key: str | None, attempts: int) -> None:
+        self.url, self.attempts = url, attempts
+        self.headers = {"content-type": "application/json", "traceparent": traceparent()}
+        if key is not None:
+            self.headers["authorization"] = f"Bearer {key}"
+        retries = urllib3.Retry(
+            total=attempts - 1,
+            allowed_methods=None,
+            status_forcelist=WORTH_RETRYING,
+            backoff_factor=0.2,
+            backoff_max=5,
+            respect_retry_after_header=False,
+        )
+        proxy = proxy_of(url)
+        manager = partial(urllib3.ProxyManager, proxy) if proxy else urllib3.PoolManager
+        self.http = manager(retries=retries, timeout=SECONDS_PER_ATTEMPT)
+
+    def call(self, method: str, path: str, body: str | None = None) -> Any:
+        """Return the JSON that the service answers, or raise what happened instead."""
+        url = f"{self.url}{path}"
+        try:
+            response = self.http.request(method, url, redirect=False, headers=self.headers, body=body)
+        except MaxRetryError as error:
+            raise UserError(f"{url} did not answer, tried {self.attempts} times: {error.reason}") from error
+        except (HTTPError, LocationParseError) as error:
+            raise UserError(f"{url} cannot be called: {error}") from error
+        if response.status != 200:
+            raise UserError(f"{url} answered {response.status}: {response.data[:200].decode(errors='replace')}")
+        try:
+            return response.json()
+        except ValueError as error:
+            raise UserError(f"{url} did not answer JSON: {response.data[:200]!r}") from error
 
 
-def call(http: urllib3.PoolManager, method: str, url: str, **more: Any) -> Any:
-    """Return the JSON that the service answers, or raise what happened instead."""
-    try:
-        response = http.request(method, url, redirect=False, **more)
-    except MaxRetryError as error:
-        raise UserError(f"{url} did not answer, tried {ATTEMPTS} times: {error.reason}") from error
-    except (HTTPError, LocationParseError) as error:
-        raise UserError(f"{url} cannot be called: {error}") from error
-    if response.status != 200:
-        raise UserError(f"{url} answered {response.status}: {response.data[:200].decode(errors='replace')}")
-    try:
-        return response.json()
-    except ValueError as error:
-        raise UserError(f"{url} did not answer JSON: {response.data[:200]!r}") from error
+def proxy_of(url: str) -> str | None:
+    """Return the proxy that the environment names for an address, if any."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 def sample(description: Any) -> list[list[float]]:
@@ -73,7 +93,7 @@ def sample(description: Any) -> list[list[float]]:
     return rows
 
 
-def check(answer: Any, rows: int) -> list[float]:
+def check(answer: Any, rows: int) -> Numbers:
     """Return the predictions of an answer: one finite number per row, or raise."""
     predictions = answer.get("result") if isinstance(answer, dict) else None
     if not isinstance(predictions, list) or len(predictions) != rows:
@@ -92,13 +112,21 @@ def is_finite(prediction: Any) -> bool:
         return False
 
 
-def within_bounds(url: str) -> list[float]:
+def check_version(description: Any, version: int) -> None:
+    """Raise unless the service says that it serves this version."""
+    info = description.get("info") if isinstance(description, dict) else None
+    served = info.get("version") if isinstance(info, dict) else None
+    if served != str(version):
+        raise UserError(f"The service says that it serves version {served!r:.40}, not {version}.")
+
+
+def within_bounds(url: str, key: str | None = None, version: int | None = None, attempts: int | None = None) -> Numbers:
     """Do the smoke test, and give up on a service that goes on answering a little at a time."""
-    outcome: Future[list[float]] = Future()
+    outcome: Future[Numbers] = Future()
 
     def work() -> None:
         try:
-            outcome.set_result(smoke_test(url))
+            outcome.set_result(smoke_test(url, key, version, attempts))
         except Exception as error:
             outcome.set_exception(error)
 
@@ -109,13 +137,15 @@ def within_bounds(url: str) -> list[float]:
         raise UserError(f"{url} was not done answering after {SECONDS_IN_ALL:.0f} seconds.") from error
 
 
-def smoke_test(url: str) -> list[float]:
-    """Score the sample of the service at ``url``, its address without a path."""
-    headers = {"content-type": "application/json", "traceparent": traceparent()}
-    http = client(ATTEMPTS)
-    rows = sample(call(http, "GET", f"{url}/swagger.json", headers=headers))
-    log.info("POST %s/score with traceparent %s", url, headers["traceparent"])
-    return check(call(http, "POST", f"{url}/score", headers=headers, body=json.dumps({"data": rows})), len(rows))
+def smoke_test(url: str, key: str | None = None, version: int | None = None, attempts: int | None = None) -> Numbers:
+    """Score the sample of the service at ``url``, its address without a path, which must serve that version."""
+    client = Client(url, key, attempts or ATTEMPTS)
+    description = client.call("GET", "/swagger.json?version=3")  # of Azure ML's server, which knows older ones
+    if version is not None:
+        check_version(description, version)
+    rows = sample(description)
+    log.info("POST %s/score with traceparent %s", url, client.headers["traceparent"])
+    return check(client.call("POST", "/score", json.dumps({"data": rows})), len(rows))
 
 
 @contextmanager
@@ -129,9 +159,16 @@ def service(folder: Path) -> Iterator[str]:
             if " on http://" not in told:
                 raise UserError(f"The service did not start: {told or 'it printed nothing'}")
             log.info("%s", told)
+            Thread(target=deque, args=(process.stdout, 0), daemon=True).start()  # a full pipe would stop the service
             yield told.rpartition(" on ")[2]
         finally:
             process.terminate()
+
+
+def tell(predictions: Numbers) -> None:
+    """Give the verdict."""
+    log.info("Predictions: %s", ", ".join(f"{prediction:.6g}" for prediction in predictions))
+    log.info("Smoke test successful.")
 
 
 @program()
@@ -146,8 +183,7 @@ def main() -> None:
     else:
         with service(arguments.folder) as url:
             predictions = within_bounds(url)
-    log.info("Predictions: %s", ", ".join(f"{prediction:.6g}" for prediction in predictions))
-    log.info("Smoke test successful.")
+    tell(predictions)
 
 
 if __name__ == "__main__":

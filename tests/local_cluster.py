@@ -1,0 +1,121 @@
+"""A Kubernetes cluster with Istio's gateway on this machine: it serves from what the stand-in for kubectl was told."""
+
+import json
+import random
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import local_kubectl
+from local_kubectl import Cluster
+
+KEY = "key-of-the-service"
+ROWS = [[1.0, 2.0], [3.0, 4.0]]
+
+
+class Gateway(ThreadingHTTPServer):
+    """HTTPS on a free port of localhost; each request goes where the VirtualService sends it."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self.cluster, self.random = cluster, random.Random(3)  # noqa: S311
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.certificate = folder / "certificate.pem"
+        made = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+        names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+        files = ("-keyout", folder / "key.pem", "-out", self.certificate)
+        subprocess.run(["openssl", "req", "-x509", *made, *names, *files], check=True, capture_output=True)  # noqa: S607
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, folder / "key.pem")
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def host(self) -> str:
+        return f"localhost:{self.server_port}"
+
+    def handle_error(self, *_) -> None:
+        """Clients may go away."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Gateway
+
+    def do_GET(self) -> None:
+        self.route(b"")
+
+    def do_POST(self) -> None:
+        self.route(self.rfile.read(int(self.headers["content-length"])))
+
+    def route(self, body: bytes) -> None:
+        held = self.server.cluster.read()
+        kinds = {one["kind"]: one for one in held["objects"].values()}
+        if "VirtualService" not in kinds or self.server.host not in kinds["Gateway"]["spec"]["servers"][0]["hosts"]:
+            return self.answer(404, {})
+        for route in kinds["VirtualService"]["spec"]["http"]:
+            wanted = route["match"][0].get("headers", {}).get("x-api-version", {}).get("exact")
+            if wanted in (None, self.headers["x-api-version"]):
+                targets = route["route"]
+                (target,) = self.server.random.choices(targets, [one.get("weight", 1) for one in targets])
+                return self.serve(held, target, by_header=bool(wanted), body=body)
+        return self.answer(404, {})
+
+    def serve(self, held: dict, target: dict, *, by_header: bool, body: bytes) -> None:
+        colour = target["headers"]["response"]["set"]
+        runs = held["objects"].get(f"Deployment/{target['destination']['host']}")
+        if not runs or not runs["status"]["availableReplicas"]:
+            return self.answer(503, {}, **colour)
+        version = runs["metadata"]["labels"]["app.kubernetes.io/version"]
+        shares = f"{len(self.server.cluster.serving())} {colour['x-api-version']} {version}"
+        if not by_header and held["fails"].get("serving") == shares:
+            return self.answer(500, {}, **colour)
+        if self.path == "/score":
+            allowed = self.headers["authorization"] == f"Bearer {KEY}" and json.loads(body) == {"data": ROWS}
+            return self.answer(200 if allowed else 401, {"result": [0.5, 1.5]}, **colour)
+        content = {"application/json": {"schema": {"example": {"data": ROWS}}}}
+        described = {"paths": {"/score": {"post": {"requestBody": {"content": content}}}}}
+        other = held["fails"].get("model") == f"{colour['x-api-version']} {version}"
+        pages = {"/healthz": {"status": "healthy", "version": int(version) - other}, "/swagger.json": described}
+        return self.answer(200, pages[self.path], **colour)
+
+    def answer(self, status: int, content: dict, **headers: str) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        for name, value in {**headers, "content-length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_) -> None:
+        """Keep quiet."""
+
+
+# -- the programs ---
+
+
+def install(folder: Path, subscription: str) -> tuple[Path, Path]:
+    """Write stand-ins for az, kubectl and kubelogin; return the folder of the first two, and the agent's of tools."""
+    programs, tools = folder / "programs", folder / "tools"
+    (tools / "kubelogin").mkdir(parents=True)
+    programs.mkdir()
+    scripts = {
+        programs / "az": f"""case "$*" in
+  'account show --query id --output tsv') echo {subscription} ;;
+  'aks get-credentials --resource-group '*) [ "$7" = --file ] && echo devicecode > "$8"; echo Merged. ;;
+  'keyvault secret show --vault-name '*'-AML-KV --name scoring-key --query value'*) echo '"{KEY} another-key"' ;;
+  *) echo "az $*: not expected" >&2; exit 2 ;;
+esac""",
+        programs / "kubectl": f'exec {sys.executable} {local_kubectl.__file__} {folder} {shutil.which("kubectl")} "$@"',
+        tools / "kubelogin" / "kubelogin": """[ "$*" = 'convert-kubeconfig --login azurecli' ] || exit 2
+grep -q devicecode "$KUBECONFIG" && echo azurecli > "$KUBECONFIG\"""",
+    }
+    for path, script in scripts.items():
+        path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        path.chmod(0o755)
+    return programs, tools

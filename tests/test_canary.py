@@ -1,0 +1,350 @@
+"""The canary release of a project: its manifests, and its stages run by a local agent against a local cluster."""
+
+import os
+import sys
+
+import pytest
+import yaml
+from conftest import bake, run
+from local_cluster import KEY, Cluster, Gateway, install
+from local_manifests import built
+from local_pipelines import agent, edit, repository
+
+from pipelines_runner.job import report
+
+ANSWERS = {"aks": "canary", "deploy_aci": False, "batch_scoring": False}
+IMAGE = "uniqueamlcr.azurecr.io/diabetes-regression-scoring@sha256:{:064x}"
+STAGES = ["Blue_Staging", "Blue_50", "Blue_100", "Green_Staging", "Green_100", "Remove_Blue"]
+pytestmark = [pytest.mark.slow, pytest.mark.tool("kubectl"), pytest.mark.tool("openssl")]
+
+# A pipeline of nothing but the canary: which model and image there are is said, where cd.yml finds out.
+ALONE = """
+trigger: none
+parameters:
+- {name: version, type: string}
+- {name: image, type: string}
+variables:
+- template: variables.yml
+stages:
+- stage: Model
+  jobs:
+  - job: model
+    pool: {vmImage: ubuntu-24.04}
+    steps:
+    - script: echo "##vso[task.setvariable variable=MODEL_VERSION;isOutput=true]${{ parameters.version }}"
+      name: model
+- stage: Scoring_Image
+  dependsOn: Model
+  jobs:
+  - job: image
+    pool: {vmImage: ubuntu-24.04}
+    steps:
+    - script: echo "##vso[task.setvariable variable=IMAGE;isOutput=true]${{ parameters.image }}"
+      name: image
+- template: templates/canary.yml
+"""
+
+
+@pytest.fixture(scope="module")
+def baked(cookies_session):
+    return bake(cookies_session, ANSWERS)
+
+
+# -- manifests ---
+
+
+@pytest.fixture(scope="module")
+def manifests(baked, tmp_path_factory):
+    """Return what kustomize builds for each that serves and each colour that a stage may install."""
+    files = built(baked, tmp_path_factory.mktemp("manifests"))
+    return {name: list(yaml.safe_load_all(file.read_text("utf-8"))) for name, file in files.items()}
+
+
+def kind(documents, wanted):
+    return next(one for one in documents if one["kind"] == wanted)
+
+
+@pytest.mark.parametrize(
+    ("serving", "weights"), [("nobody", None), ("green", [0, 100]), ("blue", [100, 0]), ("both", [50, 50])]
+)
+def test_requests_without_a_header_are_shared_out(manifests, serving, weights):
+    routes = kind(manifests[serving, None], "VirtualService")["spec"]["http"]
+
+    named = {route["name"]: [target.get("weight") for target in route["route"]] for route in routes}
+    assert named == {"blue": [None], "green": [None]} | ({"shared": weights} if weights else {})
+    for route in routes:
+        (match,) = route["match"]
+        assert match["uri"] == {"regex": r"/score|/healthz|/swagger\.json"}
+        asked = match.get("headers", {}).get("x-api-version", {}).get("exact")
+        assert asked == (None if route["name"] == "shared" else route["name"])
+        for target in route["route"]:
+            colour = target["headers"]["response"]["set"]["x-api-version"]
+            assert target["destination"]["host"].endswith(f"-{colour}")
+
+
+def test_the_gateway_speaks_https_for_one_host_and_nothing_else(manifests, baked):
+    (server,) = kind(manifests["green", None], "Gateway")["spec"]["servers"]
+
+    assert server["hosts"] == kind(manifests["green", None], "VirtualService")["spec"]["hosts"] == ["a.example.com"]
+    assert (server["port"]["number"], server["port"]["protocol"]) == (443, "HTTPS")
+    assert server["tls"] == {
+        "mode": "SIMPLE",
+        "minProtocolVersion": "TLSV1_2",
+        "credentialName": f"{baked.answers['project_slug']}-tls",
+    }
+
+
+@pytest.mark.parametrize("colour", ["blue", "green"])
+def test_all_that_belongs_to_a_colour_is_about_its_pods_alone(manifests, colour, baked):
+    documents = manifests["both", colour]
+    labels = {"app.kubernetes.io/name": baked.answers["project_slug"], "colour": colour}
+
+    assert kind(documents, "Deployment")["spec"]["selector"]["matchLabels"] == labels
+    assert kind(documents, "Service")["spec"]["selector"] == labels
+    assert kind(documents, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
+    assert kind(documents, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
+    pods = kind(documents, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert pods == labels | {"app.kubernetes.io/version": "7"}
+    assert {one["metadata"]["namespace"] for one in documents} == {"a-namespace"}
+    assert len({one["metadata"]["name"] for one in documents}) == 2
+
+
+OF_PODS = {
+    "automountServiceAccountToken": False,
+    "securityContext": {
+        "runAsNonRoot": True,
+        "runAsUser": 10001,
+        "runAsGroup": 10001,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    },
+}
+OF_CONTAINERS = {
+    "image": f"testamlcr.azurecr.io/scoring@sha256:{'a' * 64}",
+    "imagePullPolicy": "Always",
+    "securityContext": {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    },
+}
+
+
+def test_pods_have_no_more_rights_than_they_need(manifests):
+    pods = kind(manifests["green", "blue"], "Deployment")["spec"]["template"]["spec"]
+    (container,) = pods["containers"]
+
+    assert OF_PODS.items() <= pods.items()
+    assert OF_CONTAINERS.items() <= container.items()
+    assert {"requests", "limits"} == container["resources"].keys()
+    probes = {container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
+    assert probes == {"/healthz"}
+    assert [(one["name"], "secretKeyRef" in one["valueFrom"]) for one in container["env"]] == [("SCORING_KEYS", True)]
+
+
+def test_pods_are_reached_from_the_gateway_and_call_only_the_mesh(manifests):
+    policy = kind(manifests["green", "blue"], "NetworkPolicy")["spec"]
+
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    label = "kubernetes.io/metadata.name"
+    rules = {
+        (way, peer["namespaceSelector"]["matchLabels"][label], port["port"])
+        for way, rules in (("from", policy["ingress"]), ("to", policy["egress"]))
+        for rule in rules
+        for peer in rule[way]
+        for port in rule["ports"]
+    }
+    assert rules == {
+        ("from", "aks-istio-ingress", 8080),
+        ("to", "aks-istio-system", 15012),
+        ("to", "kube-system", 53),
+    }
+
+
+def test_while_a_colour_rolls_out_all_its_pods_go_on_serving(manifests):
+    spec = kind(manifests["green", "blue"], "Deployment")["spec"]
+
+    assert spec["replicas"] >= 2
+    assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+# -- releases ---
+
+
+class Releases:
+    """Releases versions to a cluster of its own, one after another."""
+
+    def __init__(self, baked, folder):
+        self.cluster = Cluster(folder)
+        self.gateway = Gateway(self.cluster, folder)
+        left_out = ("tests", "docs", "src", "ml_service", "requirements", "experimentation")
+        self.root = repository(baked, folder / "repository", without=left_out)
+        (self.root / ".pipelines" / "alone.yml").write_text(ALONE, encoding="utf-8")
+        edit(self.root, "deployment/canary.py", "SECONDS_BETWEEN = 10", "SECONDS_BETWEEN = 0.01")
+        edit(self.root, "deployment/canary.py", "REQUESTS = 200", "REQUESTS = 40")
+        programs, tools = install(folder, "a-subscription")
+        environment = {
+            "AGENT_TOOLSDIRECTORY": str(tools),
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "SSL_CERT_FILE": str(self.gateway.certificate),
+            "NO_PROXY": "localhost",
+        }
+        self.agent = agent(baked, self.root, folder / "agent", **environment)
+        self.slug = baked.answers["project_slug"]
+        (group,) = self.agent.groups.values()
+        group |= {
+            "AKS_COMPUTE_NAME": "a-cluster",
+            "K8S_AB_NAMESPACE": "canary-namespace",
+            "K8S_AB_HOST": self.gateway.host,
+        }
+
+    def release(self, version, **fails):
+        """Release a version while something of this kind fails, and return the build."""
+        self.cluster.change(fails=fails)
+        return self.agent.run(".pipelines/alone.yml", version=str(version), image=IMAGE.format(version))
+
+    def program(self, *words, code=0):
+        """Run a stage's program by hand, where the agent would."""
+        (group,) = self.agent.groups.values()
+        told = {"PROJECT": self.slug, "IMAGE": IMAGE.format(2), "MODEL_VERSION": "2", **self.agent.environment, **group}
+        told["PATH"] = f"{told['AGENT_TOOLSDIRECTORY']}/kubelogin{os.pathsep}{told['PATH']}"
+        return run(sys.executable, "-m", "deployment.canary", *words, cwd=self.root, code=code, **told)
+
+
+@pytest.fixture(scope="module")
+def shared(baked, tmp_path_factory):
+    """Return a cluster that served a first version, and what was in it then."""
+    made = Releases(baked, tmp_path_factory.mktemp("releases"))
+    first = made.release(1)
+    yield made, first, made.cluster.read()["objects"]
+    made.gateway.shutdown()
+    made.gateway.server_close()
+
+
+@pytest.fixture
+def empty(shared):
+    shared[0].cluster.change(objects={})
+    return shared[0]
+
+
+@pytest.fixture
+def serving(shared):
+    """Return a cluster in which green serves version 1."""
+    shared[0].cluster.change(objects=shared[2])
+    return shared[0]
+
+
+def results(build):
+    return {name: build.stages[name].result for name in (*STAGES, "Rollback")}
+
+
+ALL_SUCCEED = {**dict.fromkeys(STAGES, "Succeeded"), "Rollback": "Skipped"}
+
+
+def stopped_at(stage):
+    """Return how stages end when this one fails."""
+    place = STAGES.index(stage)
+    ended = {name: "Succeeded" if at < place else "Skipped" for at, name in enumerate(STAGES)}
+    return {**ended, stage: "Failed", "Rollback": "Skipped" if stage == "Remove_Blue" else "Succeeded"}
+
+
+def test_a_first_release_needs_no_green(shared):
+    _, first, objects = shared
+
+    assert results(first) == ALL_SUCCEED, report(first.steps())
+    kinds = sorted(one["kind"] for one in objects.values())
+    assert kinds == ["Deployment", "Gateway", "NetworkPolicy", "PodDisruptionBudget", "Service", "VirtualService"]
+
+
+def test_a_later_release_takes_over_and_once_more_it_changes_nothing(serving):
+    build = serving.release(2)
+    after = serving.cluster.read()["objects"]
+    again = serving.release(2)
+
+    assert (results(build), results(again)) == (ALL_SUCCEED, ALL_SUCCEED), report(build.steps())
+    assert serving.cluster.told() == "green 2 (100)"
+    assert serving.cluster.read()["objects"] == after
+    assert KEY not in report([*build.steps(), *again.steps()])
+
+
+# what fails, in which stage, and who serves then
+LATER = {
+    "blue does not start": ({"pods": "blue 2"}, "Blue_Staging", "blue 2 (0), green 1 (100)"),
+    "blue has another model in it": ({"model": "blue 2"}, "Blue_Staging", "blue 2 (0), green 1 (100)"),
+    "blue fails under traffic": ({"serving": "2 blue 2"}, "Blue_50", "blue 2 (0), green 1 (100)"),
+    "blue fails under all traffic": ({"serving": "1 blue 2"}, "Blue_100", "blue 2 (0), green 1 (100)"),
+    "green does not start": ({"pods": "green 2"}, "Green_Staging", "blue 2 (100), green 2 (0)"),
+    "green is not taken": ({"apply": "Deployment/{}-green"}, "Green_Staging", "blue 2 (0), green 1 (100)"),
+    "green fails under traffic": ({"serving": "1 green 2"}, "Green_100", "blue 2 (100), green 2 (0)"),
+    "blue cannot be removed": ({"delete": True}, "Remove_Blue", "blue 2 (0), green 2 (100)"),
+}
+FIRST = {
+    "blue does not start": ({"pods": "blue 2"}, "Blue_Staging", "blue 2 (0)"),
+    "blue fails under traffic": ({"serving": "1 blue 2"}, "Blue_50", "blue 2 (100)"),
+    "green does not start": ({"pods": "green 2"}, "Green_Staging", "blue 2 (100), green 2 (0)"),
+    "green fails under traffic": ({"serving": "1 green 2"}, "Green_100", "blue 2 (100), green 2 (0)"),
+}
+
+
+@pytest.mark.parametrize("failure", LATER)
+def test_whatever_fails_in_a_release_a_proven_version_serves(serving, failure):
+    fails, stage, expected = LATER[failure]
+
+    build = serving.release(2, **{how: str(what).format(serving.slug) for how, what in fails.items()})
+
+    assert results(build) == stopped_at(stage), report(build.steps())
+    assert serving.cluster.told() == expected
+
+
+@pytest.mark.parametrize("failure", FIRST)
+def test_whatever_fails_in_a_first_release_nothing_unproven_serves(empty, failure):
+    fails, stage, expected = FIRST[failure]
+
+    build = empty.release(2, **fails)
+
+    assert results(build) == stopped_at(stage), report(build.steps())
+    assert empty.cluster.told() == expected
+
+
+def test_a_release_after_one_that_stopped_at_blue_goes_through(empty):
+    empty.release(2, pods="green 2")
+    build = empty.release(3)
+
+    assert results(build) == ALL_SUCCEED, report(build.steps())
+    assert empty.cluster.told() == "green 3 (100)"
+
+
+def test_without_a_namespace_there_is_no_canary(serving, monkeypatch):
+    (group,) = serving.agent.groups.values()
+    monkeypatch.setitem(group, "K8S_AB_NAMESPACE", "")
+
+    build = serving.release(2)
+
+    assert results(build) == dict.fromkeys((*STAGES, "Rollback"), "Skipped")
+    assert build.result == "Succeeded"
+
+
+def test_a_release_that_is_canceled_goes_back(serving):
+    serving.agent.canceled = ("Blue_100.canary",)
+    try:
+        build = serving.release(2)
+    finally:
+        serving.agent.canceled = ()
+
+    assert build.stages["Rollback"].result == "Succeeded"
+    assert serving.cluster.told() == "blue 2 (0), green 1 (100)"
+
+
+def test_blue_is_not_removed_while_it_serves(empty):
+    empty.release(2, pods="green 2")
+    before = empty.cluster.told()
+
+    assert "error: Green does not run version 2" in empty.program("remove", code=1)
+    empty.cluster.change(fails={})
+    assert "blue 2 (100)" in before
+    assert empty.cluster.told() == before
+
+
+def test_a_pod_that_does_not_start_says_why(empty):
+    build = empty.release(2, pods="blue 2")
+
+    assert 'CreateContainerConfigError: secret "the-keys" not found' in report(build.steps())

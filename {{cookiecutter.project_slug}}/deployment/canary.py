@@ -1,0 +1,124 @@
+"""A stage of a canary release: `plan STAGE` writes what to apply, `check STAGE` proves it, `remove` ends the release.
+
+stages.py says what each stage does. IMAGE and MODEL_VERSION say what is released; RESOURCE_GROUP, AKS_COMPUTE_NAME,
+K8S_AB_NAMESPACE and K8S_AB_HOST where.
+"""
+
+import argparse
+import os
+import time
+from http.client import HTTPException
+from pathlib import Path
+
+from environment_setup.azure_cli import AzureError, az, program, setting
+
+from . import cluster
+from .load_test import Answer, Service, report, shares
+from .stages import BLUE, STAGES, Colour, after, told
+
+FOLDER = Path(os.environ.get("AGENT_TEMPDIRECTORY", "outputs")) / "canary"
+ATTEMPTS = 6  # the gateway's pods hear of a change one after another
+SECONDS_BETWEEN = 10
+REQUESTS = 200
+WRONG_AT_MOST = 0.01
+OFF_AT_MOST = 0.2  # five standard deviations of half of 200
+
+
+def plan(name: str, new: Colour) -> None:
+    """Write what a stage applies, and tell the build whether there is anything."""
+    now = cluster.read()
+    print(f"Now: {told(now)}.")
+    then = after(name, now, new)
+    if then:
+        print(f"Then: {told(then)}.")
+        cluster.write(FOLDER, STAGES[name].installs, then)
+    else:
+        print("There is nothing to do.")
+    print(f"##vso[task.setvariable variable=TO_APPLY]{str(then is not None).lower()}")
+
+
+def check(name: str, new: Colour) -> None:
+    """Prove that what a stage applied is there, and answers."""
+    installed = STAGES[name].installs
+    if installed:
+        cluster.roll_out(installed)
+    now = cluster.read()
+    print(f"Now: {told(now)}.")
+    if after(name, now, new) not in (None, now):
+        raise AzureError(f"What {name} should have applied is not there, or not ready.")
+    service = Service(f"https://{setting('K8S_AB_HOST')}", key())
+    if installed:
+        colour = getattr(now, installed)
+        prove(service, {installed: 1.0}, colour.version, installed)
+    if now.serving:
+        prove(service, {colour: 1 / len(now.serving) for colour in now.serving})
+
+
+def key() -> str:
+    """Return a key of the service, which is allowed to have two."""
+    vault = f"{setting('BASE_NAME')}-AML-KV"
+    held = az("keyvault", "secret", "show", "--vault-name", vault, "--name", "scoring-key", "--query", "value")
+    return str(held).split()[0]
+
+
+def prove(service: Service, expected: dict[str, float], version: str = "", colour: str | None = None) -> None:
+    """Ask until the answers come from where they should, a bounded number of times."""
+    problem = ""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(SECONDS_BETWEEN)
+        try:
+            found = str(service.get("/healthz", colour)["version"])
+            answers = service.ask(REQUESTS, colour)
+        except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
+            problem = f"{service.url} does not answer: {error!r}"
+            continue
+        if version and found != version:
+            problem = f"{colour} has version {found}, not {version}."
+        else:
+            problem = judge(answers, expected)
+        if not problem:
+            print(report(answers))
+            return
+    raise AzureError(f"{problem} (asked {ATTEMPTS} times)")
+
+
+def judge(answers: list[Answer], expected: dict[str, float]) -> str:
+    """Say what is wrong with answers that should come from these colours, in these shares; or nothing."""
+    found = shares(answers)
+    strangers = found.keys() - expected
+    off = [colour for colour, share in expected.items() if abs(found.get(colour, 0) - share) > OFF_AT_MOST]
+    if sum(map(bool, (answer.wrong for answer in answers))) > WRONG_AT_MOST * len(answers) or strangers or off:
+        wanted = ", ".join(f"{share:.0%} {colour}" for colour, share in sorted(expected.items()))
+        return f"Expected {wanted}:\n{report(answers)}\n"
+    return ""
+
+
+def remove(new: Colour) -> None:
+    """Remove blue, once green serves the new image alone."""
+    print(f"Now: {told(cluster.read())}.")
+    after("remove_blue", cluster.read(), new)
+    cluster.remove(BLUE)
+    print(f"Now: {told(cluster.read())}.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    actions = parser.add_subparsers(dest="action", required=True)
+    for action in ("plan", "check"):
+        actions.add_parser(action).add_argument("stage", choices=STAGES)
+    actions.add_parser("remove")
+    arguments = parser.parse_args()
+    with program():
+        new = Colour(setting("IMAGE"), setting("MODEL_VERSION"))
+        with cluster.logged_in():
+            if arguments.action == "plan":
+                plan(arguments.stage, new)
+            elif arguments.action == "check":
+                check(arguments.stage, new)
+            else:
+                remove(new)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""The cluster that a canary release happens on: log in, read what runs, write what kustomize needs, remove a colour."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from environment_setup.azure_cli import AzureError, setting, show
+
+from .stages import BLUE, GREEN, Colour, State
+
+KUBERNETES = Path(__file__).parent / "kubernetes"
+NAME, COLOUR, VERSION = "app.kubernetes.io/name", "colour", "app.kubernetes.io/version"
+OF_A_COLOUR = "deployment,service,poddisruptionbudget,networkpolicy"
+SECONDS_TO_ROLL_OUT = 600
+IMAGE = re.compile(r"(?P<name>[a-z0-9.-]+\.[a-z]+/[a-z0-9._/-]+)@(?P<digest>sha256:[0-9a-f]{64})")
+
+
+@contextmanager
+def logged_in() -> Iterator[None]:
+    """Reach the cluster as whoever the Azure CLI is logged in as, for as long as it takes; nothing is kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["KUBECONFIG"] = str(Path(folder) / "config")
+        group, cluster = setting("RESOURCE_GROUP"), setting("AKS_COMPUTE_NAME")
+        target = ("--resource-group", group, "--name", cluster, "--file", os.environ["KUBECONFIG"])
+        show("aks", "get-credentials", *target)
+        run("kubelogin", "convert-kubeconfig", "--login", "azurecli")
+        yield
+
+
+def run(name: str, *words: str) -> str:
+    """Return what a program prints."""
+    path = shutil.which(name)
+    if not path:
+        raise AzureError(f"{name} is not installed: `az aks install-cli` brings it.")
+    ended = subprocess.run([path, *words], capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise AzureError(f"{name} {' '.join(words[:2])}: {ended.stderr.strip()[-1000:]}")
+    return ended.stdout
+
+
+def kubectl(*words: str) -> str:
+    return run("kubectl", *words, "--namespace", setting("K8S_AB_NAMESPACE"))
+
+
+def read() -> State:
+    """Return what runs and what serves."""
+    listed = kubectl("get", "deployments", "--selector", f"{NAME}={setting('PROJECT')}", "--output", "json")
+    colours = {one["metadata"]["labels"][COLOUR]: colour(one) for one in json.loads(listed)["items"]}
+    found = kubectl(
+        "get", "virtualservices.networking.istio.io", setting("PROJECT"), "--ignore-not-found", "--output", "json"
+    )
+    serving = serving_in(json.loads(found)) if found.strip() else frozenset()
+    return State(colours.get(BLUE), colours.get(GREEN), serving)
+
+
+def colour(deployment: dict[str, Any]) -> Colour:
+    """Return what a Deployment runs. It is ready when each of its pods is, and none of a former image is left."""
+    labels, spec, status = deployment["metadata"]["labels"], deployment["spec"], deployment.get("status", {})
+    image = next(one["image"] for one in spec["template"]["spec"]["containers"] if one["name"] == "scoring")
+    pods = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")]
+    seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    return Colour(image, labels.get(VERSION, "unknown"), seen and pods == [spec["replicas"]] * 3)
+
+
+def serving_in(virtual_service: dict[str, Any]) -> frozenset[str]:
+    """Return the colours that share the requests without a header."""
+    shared = [route for route in virtual_service["spec"]["http"] if route["name"] == "shared"]
+    return frozenset(
+        one["destination"]["host"].rpartition("-")[2]
+        for route in shared
+        for one in route["route"]
+        if one.get("weight", 0)
+    )
+
+
+def write(folder: Path, installs: str | None, then: State) -> None:
+    """Write a kustomization: the colour to install, if any, and who gets the traffic."""
+    traffic = {frozenset(): "to-nobody", frozenset({BLUE, GREEN}): "to-both"}.get(then.serving)
+    traffic = traffic or f"to-{min(then.serving)}"
+    resources = [overlay(folder, traffic)]
+    if installs:
+        resources.append(installs)
+        write_colour(folder / installs, installs, getattr(then, installs))
+    kustomization(
+        folder,
+        namespace=setting("K8S_AB_NAMESPACE"),
+        resources=resources,
+        patches=[
+            host_at("Gateway", "/spec/servers/0/hosts/0"),
+            host_at("VirtualService", "/spec/hosts/0"),
+        ],
+    )
+
+
+def write_colour(folder: Path, name: str, wanted: Colour) -> None:
+    image = IMAGE.fullmatch(wanted.image)
+    if not image:
+        raise AzureError(f"{wanted.image!r} is no image by digest.")
+    kustomization(
+        folder,
+        resources=[overlay(folder, name)],
+        images=[{"name": "scoring", "newName": image["name"], "digest": image["digest"]}],
+        labels=[{"pairs": {VERSION: wanted.version}, "includeTemplates": True}],
+    )
+
+
+def overlay(folder: Path, name: str) -> str:
+    """Return the path from a folder to an overlay, as kustomize wants it."""
+    return os.path.relpath((KUBERNETES / "overlays" / name).resolve(), folder.resolve())
+
+
+def host_at(kind: str, path: str) -> dict[str, Any]:
+    """Return a patch that puts the host's name in."""
+    operation = {"op": "replace", "path": path, "value": setting("K8S_AB_HOST")}
+    return {"target": {"kind": kind}, "patch": json.dumps([operation])}
+
+
+def kustomization(folder: Path, **more: Any) -> None:
+    """Write a kustomization.yaml. It is JSON, which is YAML too."""
+    head = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "kustomization.yaml").write_text(json.dumps(head | more, indent=2), encoding="utf-8")
+
+
+def roll_out(name: str) -> None:
+    """Wait until a colour is ready, or say what its pods wait for."""
+    try:
+        kubectl("rollout", "status", f"deployment/{setting('PROJECT')}-{name}", f"--timeout={SECONDS_TO_ROLL_OUT}s")
+    except AzureError as error:
+        raise AzureError(f"{error} {' '.join(waiting(name))}".strip()) from error
+
+
+def waiting(name: str) -> list[str]:
+    """Return why containers of a colour do not run."""
+    selector = f"{NAME}={setting('PROJECT')},{COLOUR}={name}"
+    pods = json.loads(kubectl("get", "pods", "--selector", selector, "--output", "json"))["items"]
+    states = [one.get("state", {}).get("waiting") for pod in pods for one in pod["status"].get("containerStatuses", [])]
+    return sorted({f"{state.get('reason')}: {state.get('message', '')}" for state in states if state})
+
+
+def remove(name: str) -> None:
+    kubectl("delete", OF_A_COLOUR, "--selector", f"{NAME}={setting('PROJECT')},{COLOUR}={name}", "--ignore-not-found")

@@ -1,0 +1,154 @@
+"""What each stage of a canary release makes of a cluster. Pure: canary.py reads the cluster, and applies what is said.
+
+Green is what serves between two releases. Blue gets the new image and takes over; then green gets it too, takes over in
+turn, and blue goes. Two rules hold for every stage: a colour gets traffic only after it has answered, and its image
+never changes while it has some. .pipelines/templates/canary.yml has the stages in their order.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from environment_setup.azure_cli import AzureError
+
+BLUE, GREEN = "blue", "green"
+
+
+class Colour(NamedTuple):
+    """A colour that runs: its image, the version of the model in it, and whether all its pods are ready."""
+
+    image: str
+    version: str
+    ready: bool = True
+
+
+class State(NamedTuple):
+    """What runs, and which colours share the traffic: none of them before anything was proven, one, or both."""
+
+    blue: Colour | None = None
+    green: Colour | None = None
+    serving: frozenset[str] = frozenset()
+
+
+def on(*colours: str) -> frozenset[str]:
+    return frozenset(colours)
+
+
+def is_ready(colour: Colour | None) -> bool:
+    return colour is not None and colour.ready
+
+
+def runs(colour: Colour | None, new: Colour) -> bool:
+    return colour is not None and colour.image == new.image
+
+
+def need(fulfilled: bool, what: str) -> None:
+    if not fulfilled:
+        raise AzureError(f"{what} Run the pipeline again from Blue_Staging.")
+
+
+def need_new(name: str, colour: Colour | None, new: Colour) -> None:
+    proven = runs(colour, new) and is_ready(colour)
+    need(proven, f"{name} does not run version {new.version} with this build's image, or is not ready.")
+
+
+def stand_in(now: State, _: Colour) -> State:
+    """Where an earlier release stopped at blue, green gets what blue serves."""
+    return now._replace(green=now.blue) if now.serving == on(BLUE) else now
+
+
+def hand_over(now: State, _: Colour) -> State:
+    """Then green serves, and blue is free."""
+    need(BLUE not in now.serving or is_ready(now.green), "Green is not ready to stand in for blue.")
+    return now._replace(serving=on(GREEN)) if BLUE in now.serving else now
+
+
+def blue_staging(now: State, new: Colour) -> State:
+    need(BLUE not in now.serving, "Blue serves, so its image cannot change.")
+    return now._replace(blue=new)
+
+
+def blue_50(now: State, new: Colour) -> State:
+    """Half of the traffic, or all of it where nothing else serves yet."""
+    need_new("Blue", now.blue, new)
+    return now._replace(serving=on(BLUE, GREEN) if GREEN in now.serving else on(BLUE))
+
+
+def blue_100(now: State, new: Colour) -> State:
+    need_new("Blue", now.blue, new)
+    return now._replace(serving=on(BLUE))
+
+
+def green_staging(now: State, new: Colour) -> State:
+    need_new("Blue", now.blue, new)
+    need(now.serving == on(BLUE), "Green serves, so its image cannot change.")
+    return now._replace(green=new)
+
+
+def green_100(now: State, new: Colour) -> State:
+    need_new("Green", now.green, new)
+    return now._replace(serving=on(GREEN))
+
+
+def remove_blue(now: State, new: Colour) -> State:
+    need_new("Green", now.green, new)
+    need(now.serving == on(GREEN), "Blue serves, so it cannot be removed.")
+    return now._replace(blue=None)
+
+
+def rollback(now: State, new: Colour) -> State:
+    """Give all traffic to a colour that has served it, if one is ready; whatever stage failed.
+
+    What runs shows how far a release came. Both colours with one image: green was taking over from blue, which has
+    served that image to everybody. Only blue with the new one: green still has what served before.
+    """
+    if not now.serving:
+        return now
+    served = [colour for colour in (GREEN, BLUE) if colour in now.serving]
+    if now.blue and runs(now.green, now.blue):
+        served.insert(0, BLUE)
+    elif runs(now.blue, new):
+        served.insert(0, GREEN)
+    ready = {BLUE: is_ready(now.blue), GREEN: is_ready(now.green)}
+    return next((now._replace(serving=on(colour)) for colour in served if ready[colour]), now)
+
+
+class Stage(NamedTuple):
+    """What a stage makes of a state, which colour it installs, and whether there may be nothing to do in it."""
+
+    move: Callable[[State, Colour], State]
+    installs: str | None = None
+    optional: bool = False
+
+
+STAGES = {
+    "stand_in": Stage(stand_in, installs=GREEN, optional=True),
+    "hand_over": Stage(hand_over, optional=True),
+    "blue_staging": Stage(blue_staging, installs=BLUE),
+    "blue_50": Stage(blue_50),
+    "blue_100": Stage(blue_100),
+    "green_staging": Stage(green_staging, installs=GREEN),
+    "green_100": Stage(green_100),
+    "remove_blue": Stage(remove_blue),
+    "rollback": Stage(rollback, optional=True),
+}
+
+
+def after(name: str, now: State, new: Colour) -> State | None:
+    """Return the state that a stage leads to, or None where nothing is left to do, as where green has the image."""
+    stage = STAGES[name]
+    is_released = now.serving == on(GREEN) and runs(now.green, new) and is_ready(now.green)
+    if is_released and name not in ("remove_blue", "rollback"):
+        return None
+    then = stage.move(now, new)
+    return None if stage.optional and then == now else then
+
+
+def told(state: State) -> str:
+    """Say what runs and serves, for whoever reads the log."""
+    shares = {name: 100 // len(state.serving) if name in state.serving else 0 for name in (BLUE, GREEN)}
+    parts = [
+        f"{name} runs version {colour.version}{'' if colour.ready else ' (not ready)'} and gets {shares[name]} %"
+        for name, colour in ((BLUE, state.blue), (GREEN, state.green))
+        if colour
+    ]
+    return "; ".join(parts) or "nothing runs"

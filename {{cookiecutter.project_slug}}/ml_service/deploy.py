@@ -1,0 +1,163 @@
+"""Deploy the version that a build judged, as a service of Azure ML; where that fails, what served before goes on.
+
+How it ends::
+
+    the service answers as that version     exit 0
+    failed, and another version served      exit 1, that version serves, put back if need be
+    failed, and there was no service        exit 1, nothing is left behind
+"""
+
+import logging
+import tempfile
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from azureml.core import Environment, Model, Webservice, Workspace
+from azureml.exceptions import AzureMLException
+
+from {{ cookiecutter.package_name }} import smoke_test
+from {{ cookiecutter.package_name }}.program import UserError
+from {{ cookiecutter.package_name }}.registry import Version
+
+from . import judged, service, settings
+from .program import parser, persist, program, quote, sentence
+from .service import Target
+from .settings import Settings
+from .smoke_test import address
+from .workspace import get_workspace, mlflow_client
+
+log = logging.getLogger(__name__)
+TARGETS = [name for name in ("aci", "aks") if find_spec(f"{__package__}.{name}")]
+REQUEST = ("driverProgram", "assets", "environment", "modelIds")
+
+
+class Former:
+    """What served before, as Azure ML keeps it: model, code and environment come back together."""
+
+    def __init__(self, described: dict[str, Any]) -> None:
+        self.tags: dict[str, str] = described["kvTags"]
+        self.request = {name: described["environmentImageRequest"][name] for name in REQUEST}
+        name, _, number = str(self.request["modelIds"][0]).rpartition(":")
+        self.version = Version(name, int(number), "", {})
+
+    @property
+    def environment(self) -> Environment:
+        """What the SDK looks at before it asks for the rest."""
+        return self.request["environment"]
+
+    def _build_environment_image_request(self, workspace: Workspace, model_ids: list[str]) -> dict[str, Any]:
+        """Be an InferenceConfig, which uploads and describes; here all of it lies in Azure already."""
+        return self.request
+
+
+def former(described: dict[str, Any] | None, name: str, kind: str) -> Former | None:
+    """Return what serves under the name, or raise if it is not to be touched."""
+    if described is None:
+        return None
+    if not described.get("environmentImageRequest"):
+        raise UserError(f"Service {name} was not made by this program: choose another name.")
+    if described["computeType"] != kind:
+        raise UserError(f"Service {name} is of type {described['computeType']}, not {kind}: choose another name.")
+    if described.get("state") == "Transitioning":
+        raise UserError(f"Service {name} is being changed by somebody else: run this again when that is done.")
+    return Former(described)
+
+
+def begin(workspace: Workspace, name: str, target: Target, version: Version, settings: Settings) -> Webservice:
+    """Begin to make the service serve a version, and return it."""
+    model = Model(workspace, version.name, version=version.number)
+    tags = {"build_id": settings.build_id, "build_uri": settings.build_uri, "model_version": str(version.number)}
+    where = target.compute(workspace, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        code = service.inference(workspace, version, Path(folder))
+        if service.find(workspace, name) is None:
+            configuration = target.configuration()
+            configuration.tags = tags
+            return Model.deploy(workspace, name, [model], code, configuration, where)
+        found = Webservice(workspace, name)
+        found.update(models=[model], inference_config=code, tags=tags, **target.changes())
+        return found
+
+
+def check(found: Webservice, version: Version) -> None:
+    """Raise unless the service predicts, and as this version."""
+    where = address(found)
+    smoke_test.tell(smoke_test.within_bounds(where.url, where.key, version.number))
+
+
+def deploy(workspace: Workspace, name: str, target: Target, version: Version, settings: Settings) -> Webservice:
+    """Make the service serve a version, or raise what serves instead."""
+    before = former(service.find(workspace, name), name, target.kind)
+    was = f"instead of {before.version}" if before else "as a new service"
+    log.info("Deploying %s to %s (%s), %s.", version, name, target.kind, was)
+    try:
+        deployed = persist(lambda: begin(workspace, name, target, version, settings))
+        service.wait(deployed, target.minutes)
+        check(deployed, version)
+    except Exception as error:
+        outcome = f"{version} was not deployed to {name}. {why(error)}"
+        raise UserError(f"{outcome}\n{go_back(workspace, name, target, before)}") from error
+    return deployed
+
+
+def go_back(workspace: Workspace, name: str, target: Target, before: Former | None) -> str:
+    """See to it that what served before serves, and say what does."""
+    described = service.find(workspace, name)
+    if described is None:
+        return f"There is no service {name}, as before."
+    found = Webservice(workspace, name)
+    show_log(found)
+    if before is None:
+        found.delete()
+        return f"There was no service {name} before, and what this has left was deleted."
+    outcome = f"{before.version} still serves."
+    try:
+        if Former(described).request != before.request:
+            log.info("Putting %s back.", before.version)
+            found.update(inference_config=before, tags=before.tags)
+            service.wait(found, target.minutes)
+            outcome = f"{before.version} was put back, and serves."
+    except Exception as error:
+        outcome = f"{before.version} serves, but could not be put back whole. {why(error)}"
+    try:
+        check(found, before.version)
+    except Exception as error:
+        return f"Nothing serves now: {before.version} does not either. {why(error)}"
+    return outcome
+
+
+def why(error: Exception) -> str:
+    """Say what went wrong."""
+    return str(error) if isinstance(error, UserError) else sentence(error)
+
+
+def show_log(found: Webservice) -> None:
+    """Show the end of what the service has printed, if Azure ML has that."""
+    try:
+        quote(str(found.get_logs(num_lines=20) or ""))
+    except AzureMLException:
+        log.info("Azure ML has no log of %s.", found.name)
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("target", choices=TARGETS, help="where to")
+    arguments.add_argument("--model", default="model.json", type=Path, help="what `wait` wrote (%(default)s)")
+    chosen = arguments.parse_args()
+    with program(chosen.debug):
+        wanted = judged.read(chosen.model)
+        target: Target = getattr(import_module(f".{chosen.target}", __package__), chosen.target.title()).read()
+        build = settings.read()
+        name = target.service_name(build)
+        workspace = persist(lambda: get_workspace(build))
+        version = persist(lambda: judged.find(mlflow_client(workspace), wanted))
+        deployed = deploy(workspace, name, target, version, build)
+        log.info("%s serves at %s", version, deployed.scoring_uri)
+        if deployed.scoring_uri.startswith("http://"):
+            log.info("warning: the service has no TLS, so that its key and what is sent to it travel in the clear.")
+
+
+if __name__ == "__main__":
+    main()
