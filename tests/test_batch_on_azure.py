@@ -2,11 +2,20 @@
 
 import csv
 import json
+import os
 import re
+import shutil
 from typing import NamedTuple
 
 import pytest
-from local_azure import Project, working
+from conftest import Project as Baked
+from conftest import bake
+from local_azure import PATIENCE, Project, working
+from local_pipelines import agent, azure_cli, repository
+
+from pipelines_runner.builds import answering
+from pipelines_runner.job import report
+from pipelines_runner.runner import Build, Ran
 
 pytestmark = pytest.mark.slow
 
@@ -243,3 +252,25 @@ def test_jobs_have_what_the_lock_pins(project):
         "diabetes-regression-batch",
         "diabetes-regression-train",
     ]
+
+
+def test_the_pipeline_scores_with_the_model_of_a_build(project, tmp_path, cookies_session):
+    tools = azure_cli(tmp_path / "tools", project.azure.environment["SUBSCRIPTION_ID"])
+    told_otherwise = ("SUBSCRIPTION_ID", "RESOURCE_GROUP", "WORKSPACE_NAME", "AZURE_FEDERATED_TOKEN_FILE")
+    known = {name: value for name, value in project.azure.environment.items() if name not in told_otherwise}
+    path = f"{tools}:{project.python.parent}:{os.environ['PATH']}"
+    baked, without = bake(cookies_session, {}), (".env", "model.json")
+    root = repository(Baked(project.path, baked.answers), tmp_path / "root", project.python, without=without)
+    local = agent(baked, root, tmp_path / "agent", **{**known, **PATIENCE, "PATH": path, "NO_PROXY": "127.0.0.1"})
+    artifacts = tmp_path / "artifacts"
+    (artifacts / "model").mkdir(parents=True)
+    shutil.copy(project.path.parent / "first.json", artifacts / "model" / "model.json")
+    ended = Build({"Train": Ran("Succeeded")}, artifacts, "1", ".pipelines/ci.yml", "refs/heads/main")
+    local.builds.append(ended)
+
+    with answering(local):
+        build = local.run(".pipelines/batch-scoring.yml", after=ended)
+
+    told = report(build.steps())
+    assert build.result == "Succeeded", told
+    assert f"Scored with version 1 of diabetes-regression: {ROWS} rows of 1 of 1 files" in told

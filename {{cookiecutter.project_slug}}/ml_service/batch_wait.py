@@ -3,8 +3,6 @@
 import json
 import logging
 
-from {{ cookiecutter.package_name }}.batch_output import SUMMARY
-
 from . import batch_settings
 from .batch_pipeline import PUBLISH, SCORE
 from .batch_settings import BatchSettings
@@ -13,6 +11,7 @@ from .wait import add_waiting, read_artifact, run_of_build, until_finished
 from .workspace import get_workspace, mlflow_client
 
 log = logging.getLogger(__name__)
+SUMMARY = "summary.json"  # kept with the step that publishes
 
 
 def wait(settings: BatchSettings, run_id: str | None, every: float) -> str:

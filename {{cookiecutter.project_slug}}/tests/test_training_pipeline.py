@@ -176,8 +176,9 @@ def test_what_is_found_wrong_is_not_published(monkeypatch: pytest.MonkeyPatch) -
         def validate(self) -> list[str]:
             return ["a finding"]
 
-    for name in ("get_compute", "get_environment", "get_dataset", "get_datastore", "steps", "published"):
+    for name in ("get_compute", "get_environment", "get_dataset", "get_datastore", "steps"):
         monkeypatch.setattr(training_pipeline, name, lambda *_: None)
+    monkeypatch.setattr(published, "published", lambda *_: None)
     monkeypatch.setattr(training_pipeline, "get_compute", lambda *_: SimpleNamespace(name="cluster"))
     monkeypatch.setattr(training_pipeline, "Pipeline", Wrong)
     given = SimpleNamespace(**DEFAULTS, model_copy=lambda **_: None)

@@ -7,15 +7,17 @@ in <output>/records. Run again, it skips what is recorded: so a run that was kil
 import argparse
 import logging
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from . import batch_output
+from . import batch_output, scoring, tracking
 from .batch_input import FORMATS, find
 from .batch_output import Output, Record
-from .choose import add_choice, load_chosen
+from .choose import add_choice, choose
 from .program import UserError, program
+from .registry import fetch_for_serving
 from .scoring import Service
 
 MAX_REJECTED = 0.01
@@ -60,6 +62,14 @@ def run(service: Service, named: str, output: Output, overwrite: bool = False) -
         records.append(earlier or batch_output.score(service, output, source, record, progress.add))
         progress.add(files=1)
     return Outcome(records, skipped, progress.rows, time.monotonic() - began)
+
+
+def load_chosen(chosen: argparse.Namespace) -> Service:
+    """Fetch and load the version that the flags choose."""
+    with tempfile.TemporaryDirectory() as folder:
+        with tracking.store() as client:
+            fetch_for_serving(choose(client, chosen), Path(folder))
+        return scoring.load(Path(folder))
 
 
 def check_apart(folder: Path, output: Path) -> None:

@@ -11,9 +11,10 @@ import tempfile
 from pathlib import Path
 
 from . import batch_output
+from .batch import load_chosen
 from .batch_input import FORMATS, form
 from .batch_output import Output
-from .choose import add_choice, load_chosen
+from .choose import add_choice
 from .program import set_up_logging
 
 log = logging.getLogger(__name__)

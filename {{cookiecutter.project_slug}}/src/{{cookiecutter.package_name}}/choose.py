@@ -1,16 +1,13 @@
 """Choose the version that scores: by number, by a tag, or the champion. A blank, as pipelines pass it, is no choice."""
 
 import argparse
-import tempfile
-from pathlib import Path
 
 from mlflow import MlflowClient
 
-from . import registry, scoring, tracking
+from . import registry
 from .pipeline import add_values, flag
 from .program import UserError
 from .registry import WITHDRAWN, Version
-from .scoring import Service
 
 CHOICE = {
     "model_version": "number of the version",
@@ -44,11 +41,3 @@ def choose(client: MlflowClient, chosen: argparse.Namespace) -> Version:
         which = f"with the tag {tag} = {value} " if tag else ""
         raise UserError(f"Model {name} has no version {which}in service: `make run` trains and registers one.")
     return found
-
-
-def load_chosen(chosen: argparse.Namespace) -> Service:
-    """Fetch and load the version that the flags choose."""
-    with tempfile.TemporaryDirectory() as folder:
-        with tracking.store() as client:
-            registry.fetch_for_serving(choose(client, chosen), Path(folder))
-        return scoring.load(Path(folder))
