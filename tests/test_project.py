@@ -178,9 +178,17 @@ def test_hostile_text_passes_the_tests_that_read_it(cookies_session, environment
             [f"{{package_name}}.{name}" for name in ("train", "evaluate", "register", "fetch", "withdraw")],
             "src",
         ),
-        ("ops", [f"ml_service.{name}" for name in ("deploy", "smoke_test", "submit", "wait", "withdraw")], "."),
+        ("batch", [f"{{package_name}}.{name}" for name in ("batch", "batch_step", "batch_publish")], "src"),
+        (
+            "ops",
+            [
+                f"ml_service.{name}"
+                for name in ("batch_submit", "batch_wait", "deploy", "smoke_test", "submit", "wait", "withdraw")
+            ],
+            ".",
+        ),
     ],
-    ids=["score", "train", "ops"],
+    ids=["score", "train", "batch", "ops"],
 )
 def test_a_lock_holds_all_that_its_programs_import(environment, defaults, group, modules, folder):
     imports = "; ".join(f"import {module.format_map(defaults.answers)}" for module in modules)
