@@ -32,7 +32,7 @@ def inputs(tmp_path: Path) -> Path:
 
 def entry(words: list[str], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Import the entry script from its file, as the service does, and start it with these words and the service's."""
-    monkeypatch.setattr("sys.argv", ["driver/amlbi_main.py", *OF_AZURE[:4], *words, *OF_AZURE[4:]])
+    monkeypatch.setattr("sys.argv", ["amlbi_main.py", *OF_AZURE[:4], *words, *OF_AZURE[4:]])
     specification = importlib.util.spec_from_file_location("entry", SRC / "score_batches.py")
     assert specification
     assert specification.loader
