@@ -30,7 +30,7 @@ test: setup ## run all tests, a file at a time on each core
 	$(TOOL) pytest -m "not prove" --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-fast: setup ## run the tests that need no environment of their own
-	$(TOOL) pytest -m "not slow and not prove"
+	$(TOOL) pytest -m "not slow and not prove" --numprocesses auto
 
 prove: setup ## run what takes longer: images built and used, scanners, the tests of every project, the guide followed
 	$(TOOL) pytest -m prove --numprocesses auto --dist loadfile --no-loadscope-reorder

@@ -29,10 +29,17 @@ class Connection:
 
     def ask(self, request: bytes) -> Answer:
         """Send a request and return the answer."""
+        self.send(request)
+        return self.read()
+
+    def send(self, request: bytes) -> None:
         if self.socket is None:
             self.socket = socket.create_connection(("127.0.0.1", self.port), timeout=30)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.sendall(request)
+
+    def read(self) -> Answer:
+        """Return the answer to what was sent."""
         received = self.receive(b"")
         while b"\r\n\r\n" not in received:
             received = self.receive(received)

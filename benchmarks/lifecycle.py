@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import deque
 from pathlib import Path
+from threading import Thread
 
 from benchmarks.measure import ROOT, cpu, memory, run
 
@@ -16,6 +18,7 @@ REQUESTS = 2000
 CORE = """
 import sys, timeit
 from pathlib import Path
+from threading import Thread
 from {package} import scoring
 service = scoring.load(Path("../outputs/serving"))
 body = scoring.orjson.dumps({{"data": service.model.sample[:1]}})
@@ -52,6 +55,7 @@ def serve(project: Path) -> list[tuple[str, str]]:
         assert process.stdout is not None
         address = re.search(r"http://\S+", process.stdout.readline())
         assert address
+        Thread(target=deque, args=(process.stdout, 0), daemon=True).start()  # a full pipe would stop the service
         body = json.dumps({"data": sample(address.group())[:1]}).encode()
         score(address.group(), body)
         started = time.monotonic() - began

@@ -22,6 +22,7 @@ from benchmarks.measure import ROOT, cpu, memory, run
 
 ROUNDS = 7
 SECONDS = 1.0
+CONNECTIONS = 32
 BATCHES = (1, 1000)
 STOCK, INFERENCE, CONTAINER = "stock score.py, inference server", "inference server", "container"
 GOALS = {(INFERENCE, 1): 1.5, (INFERENCE, 1000): 3.0, (CONTAINER, 1): 15.0, (CONTAINER, 1000): 5.0}
@@ -39,6 +40,9 @@ ridge.n_features_in_ = len(ridge.coef_)
 target.mkdir()
 joblib.dump(ridge, target / "model.pkl")
 """
+
+
+Start = tuple[list[str | Path], dict[str, str]]  # a command, in which PORT stands for a port, and its environment
 
 
 class Figures(NamedTuple):
@@ -94,7 +98,7 @@ def wait_for(port: int, process: subprocess.Popen) -> None:
 
 def processes(group: int) -> list[int]:
     """Return the processes of a server."""
-    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if in_group(pid, group)]
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if in_group(int(path.name), group)]
 
 
 def in_group(pid: int, group: int) -> bool:
@@ -105,14 +109,18 @@ def in_group(pid: int, group: int) -> bool:
 
 
 def turn(server: Server, body: bytes) -> tuple[int, float]:
-    """Ask for a while. Return how many requests were answered, and the CPU seconds that the server spent."""
-    connection, ask = Connection(server.port), request("POST", "/score", body, "content-type: application/json")
-    assert connection.ask(ask).status == 200
+    """Ask for a while over several connections. Return how many requests there were, and the server's CPU seconds."""
+    connections = [Connection(server.port) for _ in range(CONNECTIONS)]
+    ask = request("POST", "/score", body, "content-type: application/json")
     before, until, requests = spent(server), time.monotonic() + SECONDS, 0
     while time.monotonic() < until:
-        assert connection.ask(ask).status == 200
-        requests += 1
-    connection.close()
+        for connection in connections:
+            connection.send(ask)
+        for connection in connections:
+            assert connection.read().status == 200
+        requests += CONNECTIONS
+    for connection in connections:
+        connection.close()
     return requests, spent(server) - before
 
 
@@ -120,57 +128,60 @@ def spent(server: Server) -> float:
     return sum(map(cpu, processes(server.group)))
 
 
-def contestants(scratch: Path) -> dict[str, tuple[list[str | Path], dict[str, str]]]:
+def contestants(scratch: Path) -> dict[str, Start]:
     """Bake a project, train a model there, and return how each server is started with it."""
     run(sys.executable, "-m", "cookiecutter", ROOT, "--no-input", "--output-dir", scratch)
     (project,) = scratch.iterdir()
     run("make", "setup", cwd=project)
     run("make", "run", cwd=project)
     run("make", "smoke", cwd=project)  # it fetches the champion to outputs/serving
-    return servers(project, scratch / "stock")
-
-
-def servers(project: Path, stock: Path) -> dict[str, tuple[list[str | Path], dict[str, str]]]:
-    """Return the command and the environment of each server."""
-    package = next(path.parent.name for path in (project / "src").glob("*/app.py"))
-    serving, python = project / "outputs" / "serving", project / ".venv" / "bin" / "python"
-    run(python, "-c", PICKLE, serving / "model", stock)
-    columns = json.loads((serving / "model" / "schema.json").read_text("utf-8"))["columns"]
-    # what `azmlinfsrv` does, but on this machine only
-    gunicorn = [python, "-m", "gunicorn", "-b", "127.0.0.1:PORT", "-w", "1", "--timeout", "300"]
-    gunicorn += ["--access-logfile", "-", "--error-logfile", "/dev/null"]
-    gunicorn += ["azureml_inference_server_http.server.entry:app"]
-    settings = yaml.safe_load((project / "deployment" / "inference.yml").read_text("utf-8"))
+    python, serving = project / ".venv" / "bin" / "python", project / "outputs" / "serving"
     return {
-        STOCK: (
-            gunicorn,
-            {
-                "AML_APP_ROOT": str(ROOT / "benchmarks"),
-                "AZUREML_ENTRY_SCRIPT": "stock_score.py",
-                "AZUREML_MODEL_DIR": str(stock),
-                "WIDTH": str(len(columns)),
-            },
-        ),
-        INFERENCE: (
-            gunicorn,
-            {
-                **settings,
-                "AML_APP_ROOT": str(project),
-                "AZUREML_SOURCE_DIRECTORY": "src",
-                "AZUREML_ENTRY_SCRIPT": f"src/{package}/score.py",
-                "AZUREML_MODEL_DIR": str(serving),
-                "MODEL_NAME": "diabetes-regression",
-                "MODEL_VERSION": "1",
-            },
-        ),
-        CONTAINER: (
-            [python, "-m", f"{package}.app", "--folder", serving, "--port", "PORT"],
-            {"PYTHONPATH": str(project / "src")},
-        ),
+        STOCK: stock(python, serving, scratch / "stock"),
+        INFERENCE: inference_server(python, project, serving),
+        CONTAINER: container(python, project, serving),
     }
 
 
-def compare(commands: dict[str, tuple[list[str | Path], dict[str, str]]], scratch: Path) -> Figures:
+# what `azmlinfsrv` does, but on this machine only
+GUNICORN = ("-m", "gunicorn", "-b", "127.0.0.1:PORT", "-w", "1", "--timeout", "300", "--access-logfile", "-")
+GUNICORN += ("--error-logfile", "/dev/null", "azureml_inference_server_http.server.entry:app")
+
+
+def stock(python: Path, serving: Path, folder: Path) -> Start:
+    """Return how the inference server is started with a score.py of the usual kind, and the same weights."""
+    run(python, "-c", PICKLE, serving / "model", folder)
+    columns = json.loads((serving / "model" / "schema.json").read_text("utf-8"))["columns"]
+    variables = {"AML_APP_ROOT": str(ROOT / "benchmarks"), "AZUREML_ENTRY_SCRIPT": "stock_score.py"}
+    return [python, *GUNICORN], {**variables, "AZUREML_MODEL_DIR": str(folder), "WIDTH": str(len(columns))}
+
+
+def inference_server(python: Path, project: Path, serving: Path) -> Start:
+    """Return how the inference server is started with a project's score.py, as Azure ML would with its settings."""
+    model = json.loads((serving / "model.json").read_text("utf-8"))
+    settings = yaml.safe_load((project / "deployment" / "inference.yml").read_text("utf-8"))
+    return [python, *GUNICORN], {
+        **settings,
+        "AML_APP_ROOT": str(project),
+        "AZUREML_SOURCE_DIRECTORY": "src",
+        "AZUREML_ENTRY_SCRIPT": f"src/{package(project)}/score.py",
+        "AZUREML_MODEL_DIR": str(serving),
+        "MODEL_NAME": model["name"],
+        "MODEL_VERSION": str(model["version"]),
+    }
+
+
+def container(python: Path, project: Path, serving: Path) -> Start:
+    """Return how a project's own server is started."""
+    command = [python, "-m", f"{package(project)}.app", "--folder", serving, "--port", "PORT"]
+    return command, {"PYTHONPATH": str(project / "src")}
+
+
+def package(project: Path) -> str:
+    return next(path.parent.name for path in (project / "src").glob("*/app.py"))
+
+
+def compare(commands: dict[str, Start], scratch: Path) -> Figures:
     """Start all servers, and let them take turns."""
     with ExitStack() as stack:
         running = {
@@ -230,5 +241,10 @@ def table(figures: Figures) -> list[tuple[str, str]]:
     for kind, batch in figures.cpu:
         cores = (rate / batch * figures.cpu[kind, batch] for rate in PREDICTIONS_PER_SECOND)
         wanted = " / ".join(f"{number:,}" for number in PREDICTIONS_PER_SECOND)
-        rows.append((f"cores for {wanted} predictions a second, {batch} a request, {kind}", " / ".join(f"{n:.3g}" for n in cores)))
+        rows.append(
+            (
+                f"cores for {wanted} predictions a second, {batch} a request, {kind}",
+                " / ".join(f"{n:.3g}" for n in cores),
+            )
+        )
     return rows

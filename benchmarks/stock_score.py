@@ -1,6 +1,6 @@
 """The score.py that `make bench` compares with: as the reference system ships it, on the same model.
 
-Azure ML's inference server reads it from here: numpy types by decorators, scikit-learn or LightGBM predicts, print() logs.
+Azure ML's inference server reads it from here: numpy types by decorators, scikit-learn predicts, print() logs.
 """
 
 import os
@@ -24,7 +24,7 @@ def init():
 def run(data, request_headers):
     result = model.predict(data)
     print(
-        '{{"RequestId":"{0}", "TraceParent":"{1}", "NumberOfPredictions":{2}}}'.format(
+        '{{"RequestId":"{}", "TraceParent":"{}", "NumberOfPredictions":{}}}'.format(
             request_headers.get("X-Ms-Request-Id", ""), request_headers.get("Traceparent", ""), len(result)
         )
     )

@@ -84,9 +84,9 @@ class Delivery:
     def nothing(self, step):
         assert step.written["task"]
 
-    def run(self, *, after=None, **parameters):
+    def run(self, file=CD, *, after=None, **parameters):
         with answering(self.agent):
-            return self.agent.run(CD, after=after, **parameters)
+            return self.agent.run(file, after=after, **parameters)
 
 
 def ran(build):
@@ -126,6 +126,7 @@ RUNS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("started", ["by a build", "by hand"])
 @pytest.mark.parametrize("targets", TARGETS, ids=name_of)
 def test_each_combination_runs_the_stages_it_should(delivery, targets, started):
@@ -153,6 +154,7 @@ NAMED = {"Deploy_ACI": "ACI_DEPLOYMENT_NAME", "Deploy_AKS": "AKS_DEPLOYMENT_NAME
 NAMED |= {"Deploy_Webapp": "WEBAPP_DEPLOYMENT_NAME", "Blue_Staging": "K8S_AB_NAMESPACE"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targets", [SERVICE, CANARY], ids=name_of)
 def test_a_target_without_a_name_is_left_out_and_no_other(delivery, targets):
     one = delivery(targets)
@@ -343,6 +345,7 @@ def test_what_the_faults_are_made_from_has_none(delivery):
     check_fully(delivery(SERVICE))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found(delivery, fault):
     one = delivery(SERVICE)

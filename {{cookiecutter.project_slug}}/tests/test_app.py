@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -16,11 +19,13 @@ import urllib3
 from conftest import PACKAGE, SRC, Workspace
 from test_scoring import BAD_REQUESTS
 
-from {{ cookiecutter.package_name }} import app, model, smoke_test
+from {{ cookiecutter.package_name }} import app, model, scoring, smoke_test
 from {{ cookiecutter.package_name }}.app import MAX_BODY_BYTES, App
+from {{ cookiecutter.package_name }}.keys import read as read_keys
 from {{ cookiecutter.package_name }}.scoring import Service
 
 SAMPLE_BODY = (SRC / "request.json").read_bytes()
+ALL = "0.0.0.0"  # noqa: S104
 http = urllib3.PoolManager(retries=False, timeout=10)
 
 
@@ -104,9 +109,9 @@ def test_a_model_that_fails_is_the_service_s_fault(trained: Path) -> None:
 
     failing = replace(model.load(trained / "candidate" / "model"), predictor=fail)
 
-    status, answer = App(Service(failing, "failing", 1)).answer("POST", "/score", SAMPLE_BODY)
+    answer = scoring.respond(Service(failing, "failing", 1), "POST", SAMPLE_BODY)
 
-    assert (status, json.loads(answer)["error"][:16]) == (500, "the model failed")
+    assert (answer.status, json.loads(answer.body)["error"][:16]) == (500, "the model failed")
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, trained: Path) -> None:
@@ -121,14 +126,155 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
         sent.append(message)
 
     service = Service(model.load(trained / "candidate" / "model"), "slow", 1)
-    asyncio.run(App(service)({"method": "POST", "path": "/score"}, receive, send))
+    asyncio.run(App(service)({"method": "POST", "path": "/score", "headers": []}, receive, send))
 
     assert sent[0]["status"] == 408
 
 
-def run_app(*arguments: str) -> subprocess.CompletedProcess[str]:
+@contextmanager
+def started(folder: Path, *arguments: str, keys: str = "") -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Serve a folder. Gives the process, which goes on printing, and its address."""
+    command = [sys.executable, "-m", f"{PACKAGE}.app", "--folder", str(folder), "--port", "0", *arguments]
+    variables = {**os.environ, "SCORING_KEYS": keys}
+    with subprocess.Popen(command, cwd=SRC, env=variables, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process, process.stdout.readline().strip().rpartition(" ")[2]
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize(
+    ("keys", "sent", "status"),
+    [
+        ("", None, 200),
+        ("first", "Bearer first", 200),
+        ("first second", "Bearer first", 200),
+        ("first second", "bearer second", 200),
+        ("first second", "Bearer third", 401),
+        ("first second", "Bearer first second", 401),
+        ("first", "Basic first", 401),
+        ("first", "first", 401),
+        ("first", "Bearer ", 401),
+        ("first", "Bearer \xff", 401),
+        ("first", None, 401),
+    ],
+)
+def test_scoring_needs_one_of_the_keys(trained: Path, keys: str, sent: str | None, status: int) -> None:
+    served = App(Service(model.load(trained / "candidate" / "model"), "kept", 1), read_keys(keys))
+    headers = [] if sent is None else [(b"authorization", sent.encode("latin-1"))]
+
+    assert ask(served, "POST", "/score", headers)[0]["status"] == status
+    assert ask(served, "GET", "/healthz", [])[0]["status"] == 200
+
+
+def ask(served: App, method: str, path: str, headers: list[app.Header]) -> list[app.Message]:
+    """Return what the application sends for a request with the sample as its body."""
+    sent: list[app.Message] = []
+
+    async def receive() -> app.Message:
+        return {"body": SAMPLE_BODY}
+
+    async def send(message: app.Message) -> None:
+        sent.append(message)
+
+    asyncio.run(served({"method": method, "path": path, "headers": headers}, receive, send))
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [("a b c", "holds 3 keys"), ("@Microsoft.KeyVault(SecretUri=x)", "Key Vault Secrets User")],
+)
+def test_keys_that_cannot_be_meant_are_told(served: Path, keys: str, reason: str) -> None:
+    ended = run_app("--folder", str(served), "--port", "0", SCORING_KEYS=keys)
+
+    assert ended.returncode == 1
+    assert reason in ended.stderr
+
+
+def test_other_machines_are_not_served_without_keys(served: Path) -> None:
+    ended = run_app("--folder", str(served), "--port", "0", "--host", ALL)
+
+    assert ended.returncode == 1
+    assert "set SCORING_KEYS" in ended.stderr
+
+
+def test_other_machines_are_served_with_keys(served: Path) -> None:
+    with started(served, "--host", ALL, keys="secret") as (_, address):
+        port = address.rpartition(":")[2]
+        assert post(f"http://127.0.0.1:{port}", SAMPLE_BODY).status == 401
+
+
+HOSTILE = {
+    "quotes": b'"}, {"x": "',
+    "not_utf8": b"\xff\xfe\xed\xa0\x80",
+    "a_tab": b"a\tb",
+    "huge": b"x" * 30_000,
+    "format": b"%s {0} ${x}",
+}
+
+
+@pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
+def test_each_request_is_one_line_of_json_whatever_its_headers_hold(served: Path, value: bytes) -> None:
+    with started(served) as (process, address):
+        assert process.stdout is not None
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            head = b"POST /score HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n" % len(SAMPLE_BODY)
+            named = b"x-request-id: " + value + b"\r\ntraceparent: " + value + b"\r\n\r\n"
+            connection.sendall(head + named + SAMPLE_BODY)
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        line = json.loads(process.stdout.readline())
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"x-ms-request-id: " + value[:100] + b"\r\n" in answer
+    assert line["request_id"] == line["traceparent"] == value[:100].decode("latin-1")
+    assert (line["predictions"], line["status"], line["version"]) == (len(json.loads(SAMPLE_BODY)["data"]), 200, 1)
+
+
+def test_a_log_that_nobody_reads_costs_no_answer(served: Path) -> None:
+    with started(served) as (process, address):
+        assert process.stdout is not None
+        process.stdout.close()
+
+        assert [post(address, SAMPLE_BODY).status for _ in range(3)] == [200] * 3
+
+
+def test_a_request_without_a_name_gets_one(url: str) -> None:
+    names = {post(url, body).headers["x-ms-request-id"] for body in (SAMPLE_BODY, SAMPLE_BODY, b"{")}
+
+    assert len(names) == 3
+    assert all(len(name) == 32 for name in names)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the workers")
+def test_a_killed_worker_comes_back(served: Path) -> None:
+    with started(served, "--workers", "2") as (process, address):
+        assert post(address, SAMPLE_BODY).status == 200
+        before = wait_for_workers(process.pid, besides=set())
+        os.kill(min(before), signal.SIGKILL)
+        after = wait_for_workers(process.pid, besides={min(before)})
+        assert [post(address, SAMPLE_BODY).status for _ in range(5)] == [200] * 5
+
+    assert len(after - before) == 1
+
+
+def wait_for_workers(pid: int, besides: set[int]) -> set[int]:
+    """Return the two workers of the service, once it has two that are not those."""
+    for _ in range(600):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split()
+        found = {int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()}
+        if len(found - besides) == 2:
+            return found - besides
+        time.sleep(0.1)
+    raise AssertionError("there are no two workers")
+
+
+def run_app(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", f"{PACKAGE}.app", *arguments]
-    return subprocess.run(command, cwd=SRC, capture_output=True, text=True, timeout=60, check=False)
+    environment = {**os.environ, **variables}
+    return subprocess.run(command, cwd=SRC, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_port_in_use_is_told(url: str, served: Path) -> None:

@@ -30,6 +30,7 @@ BAD_REQUESTS = {
     "another_key": (json.dumps({"data": [ROW], "more": 1}).encode(), 'the one key "data"'),
     "the_key_twice": (b'{"data": "x", "data": [[1]]}', "numbers only"),
     "one_long_text": (body([["a" * 100_000, *[""] * 1000]]), "numbers only"),
+    "a_text": (b'{"data": "x"}', "numbers only"),
     "no_rows": (body([]), "rows of"),
     "null": (body(None), "rows of"),
     "an_object": (body({}), "rows of"),
@@ -37,12 +38,15 @@ BAD_REQUESTS = {
     "empty_row": (body([[]]), "rows of"),
     "short_row": (body([ROW[1:]]), "rows of"),
     "long_row": (body([[*ROW, 1.0]]), "rows of"),
-    "ragged": (body([ROW, ROW[1:]]), "differ in length or depth"),
+    "ragged": (body([ROW, ROW[1:]]), "differ in length"),
     "too_deep": (body([[ROW]]), "rows of"),
     "text": (body([["a", *ROW[1:]]]), "numbers only"),
     "quoted_number": (body([["1", *ROW[1:]]]), "numbers only"),
     "null_in_row": (body([[None, *ROW[1:]]]), "numbers only"),
     "boolean": (body([[True, *ROW[1:]]]), "numbers only"),
+    "an_object_in_row": (body([[{}, *ROW[1:]]]), "numbers only"),
+    "too_deep_in_row": (body([[[1.0], *ROW[1:]]]), "numbers only"),
+    "only_nulls": (body([[None] * len(ROW)]), "numbers only"),
     "only_booleans": (body([[True] * len(ROW)]), "numbers only"),
     "huge_integer": (body([[10**400, *ROW[1:]]]), "not JSON"),
 }
@@ -55,7 +59,7 @@ def service(trained: Path) -> Service:
 
 @pytest.mark.parametrize(("request_body", "reason"), BAD_REQUESTS.values(), ids=BAD_REQUESTS)
 def test_a_bad_request_is_answered_with_400_and_the_reason(service: Service, request_body: bytes, reason: str) -> None:
-    status, answer = scoring.score(service, request_body)
+    status, answer, _ = scoring.score(service, request_body)
 
     assert status == 400
     assert reason in json.loads(answer)["error"]
@@ -74,9 +78,9 @@ def test_long_texts_take_memory_in_proportion_to_the_request(service: Service) -
 
 @pytest.mark.parametrize("rows", [[ROW], [ROW] * 3, [[0] * len(ROW)]])
 def test_each_row_gets_the_model_s_prediction(service: Service, rows: list[list[float]]) -> None:
-    status, answer = scoring.score(service, body(rows))
+    status, answer, predictions = scoring.score(service, body(rows))
 
-    assert status == 200
+    assert (status, predictions) == (200, len(rows))
     assert json.loads(answer)["result"] == service.model.predict(rows).tolist()
 
 
@@ -84,7 +88,7 @@ def test_numbers_are_taken_in_the_order_of_the_model_s_columns(service: Service)
     numbers = [[float(number) for number in range(len(ROW))]]
     echo = replace(service.model, labels=None, predictor=lambda rows: rows[:, 1])
 
-    _, answer = scoring.score(replace(service, model=echo), body(numbers))
+    _, answer, _ = scoring.score(replace(service, model=echo), body(numbers))
 
     assert json.loads(answer) == {"result": [1.0]}
 
@@ -92,15 +96,16 @@ def test_numbers_are_taken_in_the_order_of_the_model_s_columns(service: Service)
 def test_a_classifier_answers_labels_too(service: Service) -> None:
     classifier = replace(service.model, labels=("no", "yes"), threshold=0.5, predictor=lambda rows: rows[:, 0])
 
-    _, answer = scoring.score(replace(service, model=classifier), body([[0.4, *ROW[1:]], [0.5, *ROW[1:]]]))
+    _, answer, _ = scoring.score(replace(service, model=classifier), body([[0.4, *ROW[1:]], [0.5, *ROW[1:]]]))
 
     assert json.loads(answer) == {"result": [0.4, 0.5], "label": ["no", "yes"]}
 
 
+@pytest.mark.filterwarnings("ignore:overflow")
 def test_a_prediction_that_is_not_finite_is_the_request_s_fault(service: Service) -> None:
     overflowing = replace(service.model, predictor=lambda rows: rows.sum(axis=1) * 1e308 * 1e308)
 
-    status, answer = scoring.score(replace(service, model=overflowing), body([ROW]))
+    status, answer, _ = scoring.score(replace(service, model=overflowing), body([ROW]))
 
     assert status == 400
     assert "too large" in json.loads(answer)["error"]
@@ -110,7 +115,7 @@ def test_the_description_offers_a_request_that_works(service: Service) -> None:
     description = json.loads(scoring.description(service))
 
     content = description["paths"]["/score"]["post"]["requestBody"]["content"]["application/json"]
-    status, _ = scoring.score(service, json.dumps(content["schema"]["example"]).encode())
+    status, *_ = scoring.score(service, json.dumps(content["schema"]["example"]).encode())
 
     assert status == 200
     assert content["schema"]["properties"]["data"]["items"]["minItems"] == len(FEATURES)

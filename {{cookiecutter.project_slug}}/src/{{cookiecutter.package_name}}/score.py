@@ -13,7 +13,6 @@ from pathlib import Path
 from azureml_inference_server_http.api.aml_request import rawhttp
 from azureml_inference_server_http.server.config import config
 from flask import Request, Response, g
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from {{ cookiecutter.package_name }} import model, request_log, scoring
 from {{ cookiecutter.package_name }}.program import UserError
@@ -82,9 +81,11 @@ def run(request: Request) -> Response:
 
 
 def read_body(request: Request) -> bytes | None:
-    """Read a request's body, or return None if it is too large."""
-    request.max_content_length = MAX_BODY_BYTES
-    try:
+    """Read a request to its end, so that the client listens to the answer; keep it only if it is not too large."""
+    if request.content_length and request.content_length <= MAX_BODY_BYTES:
         return request.get_data(cache=False)
-    except RequestEntityTooLarge:
-        return None
+    kept = bytearray()
+    while chunk := request.stream.read(65536):  # too large, or of a length that nobody knows
+        if len(kept) <= MAX_BODY_BYTES:
+            kept += chunk
+    return bytes(kept) if len(kept) <= MAX_BODY_BYTES else None
