@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from . import parallel_run
 from .routes import Refusal
 
 # What a shell acts upon, unless it stands between single quotes. Without it, a value is only words.
@@ -71,6 +72,7 @@ class Step:
         command, script = self.settings.get("Command"), self.settings.get("Script")
         arguments = self.module["StructuredInterface"].get("Arguments") or []
         if not command:
+            script = parallel_run.__file__ if script == parallel_run.ADDED_BY_AZURE else script
             return " ".join(["python", shlex.quote(script or ""), *self._words(arguments, place, as_is=False)])
         return " ".join([command, *self._words(arguments, place, as_is=True)])
 

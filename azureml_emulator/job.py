@@ -65,7 +65,8 @@ class Job:
         for name in outputs:
             (self._folder / "outputs" / name).mkdir()
         self.line = self._step.command(lambda kind, name: str(self._folder / f"{kind.lower()}s" / name))
-        command = Command(self.line, self._folder / "code", self._environment(), self._log)
+        mounted = {f"AZUREML_DATAREFERENCE_{name}": str(self._folder / "inputs" / name) for name in inputs}
+        command = Command(self.line, self._folder / "code", {**self._environment(), **mounted}, self._log)
         deadline = time.monotonic() + SECONDS
         code = launcher.run(command, lambda: stop.is_set() or time.monotonic() > deadline)
         if time.monotonic() > deadline:

@@ -4,12 +4,13 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from benchmarks import azure, bake, lifecycle, score
+from benchmarks import azure, bake, batch, lifecycle, score
 
 BENCHMARKS = (
     bake.measure,
     *(partial(lifecycle.measure, example=example) for example in ("diabetes", "safe_driver")),
     azure.measure,
+    batch.measure,
     score.measure,
 )
 

@@ -71,13 +71,35 @@ CANARY = (
     "tests/test_stages.py",
 )
 
+BATCH = (
+    *OF_A_BUILD,
+    ".pipelines/batch-scoring.yml",
+    ".pipelines/templates/score-files.yml",
+    "docs/batch-scoring.md",
+    "ml_service/batch_pipeline.py",
+    "ml_service/batch_settings.py",
+    "ml_service/batch_submit.py",
+    "ml_service/batch_wait.py",
+    "src/score_batches.py",
+    "src/{package_name}/batch.py",
+    "src/{package_name}/batch_input.py",
+    "src/{package_name}/batch_output.py",
+    "src/{package_name}/batch_publish.py",
+    "src/{package_name}/batch_step.py",
+    "src/{package_name}/choose.py",
+    "src/{package_name}/score_file.py",
+    "tests/test_batch.py",
+    "tests/test_batch_step.py",
+    "requirements/batch.txt",
+)
+
 # question -> answer -> the paths that this answer brings, written with {package_name} and the like.
 # A path named here stays if a chosen answer names it. Every other path always stays.
 BROUGHT_BY = {
     "deploy_aci": {True: ACI, False: ()},
     "deploy_webapp": {True: WEB_APP, False: ()},
     "aks": {"none": (), "service": AKS, "canary": CANARY},
-    "batch_scoring": {True: (*OF_A_BUILD, "requirements/batch.txt"), False: ()},
+    "batch_scoring": {True: BATCH, False: ()},
     "infrastructure": {
         "arm": [
             ".pipelines/templates/arm-deploy.yml",

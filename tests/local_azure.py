@@ -96,16 +96,18 @@ def prepared(cookies, example, folder, **answers):
 
 
 @contextmanager
-def working(cookies, environment, example, folder, **answers):
+def working(cookies, environment, example, folder, lock="train", **answers):
     """Give a project with a local Azure ML of its own, both fast. No call may have been unknown in the end.
 
-    Steps run with what a job's environment pins, not with what a person's machine has. Programs of ml_service/ ask for
-    the same packages whatever the example, so they share an environment.
+    Steps run with what a lock of jobs pins, not with what a person's machine has. Programs of ml_service/ ask for the
+    same packages whatever the example, so they share an environment. In a folder that was given before, all goes on.
     """
-    baked = prepared(cookies, example, folder / "project", **answers)
-    python, steps = environment(bake(cookies, {})), environment(baked, "train")
+    baked = bake(cookies, {"example": example, **answers})
+    if not (folder / "project").exists():
+        prepared(cookies, example, folder / "project", **answers)
+    python, steps = environment(bake(cookies, {})), environment(baked, lock)
     serving = ("--serving-python", environment(baked, "inference")) if answers else ()
-    (folder / "forks").mkdir()
+    (folder / "forks").mkdir(exist_ok=True)
     forks = Forks(str(python), folder / "forks", SDK, **PATIENCE)
     try:
         with started(python, folder / "state", "--fork-server", *serving, steps=steps) as azure:

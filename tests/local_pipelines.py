@@ -16,6 +16,7 @@ from pipelines_runner.templates import Expansion
 
 ROOTS = {
     ".pipelines/agent-image.yml": {},
+    ".pipelines/batch-scoring.yml": {},
     ".pipelines/cd.yml": {},
     ".pipelines/ci.yml": {},
     ".pipelines/infrastructure-create.yml": {},

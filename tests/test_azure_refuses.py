@@ -402,7 +402,8 @@ def test_a_build_with_two_runs_is_refused_until_one_is_named(project):
 
 
 def test_a_build_with_two_pipelines_is_refused(project):
-    code = "training_pipeline.published = lambda *_: None\nfor _ in 'ab': training_pipeline.publish(workspace, chosen)"
+    code = "from ml_service import published\npublished.published = lambda *_: None\n"
+    code += "for _ in 'ab': training_pipeline.publish(workspace, chosen)"
     project.script(code, BUILD_BUILDID="twins")
 
     assert "2 published pipelines" in refusal(project.run("submit", code=1, BUILD_BUILDID="twins"))
@@ -450,8 +451,9 @@ def test_pipelines_of_other_names_do_not_count_as_a_build_s(project):
 
 def test_runs_carry_their_build_as_tags(project):
     told = project.script(
+        "from ml_service.published import published\n"
         "print([run.get_tags() for run in __import__('ml_service.submit').submit.runs(workspace, "
-        "training_pipeline.published(workspace, chosen, 'good'))])"
+        "published(workspace, chosen.training_pipeline_name, 'good'))])"
     )
 
     assert "'build_id': 'good'" in told

@@ -84,9 +84,9 @@ class Delivery:
     def nothing(self, step):
         assert step.written["task"]
 
-    def run(self, *, after=None, **parameters):
+    def run(self, file=CD, *, after=None, **parameters):
         with answering(self.agent):
-            return self.agent.run(CD, after=after, **parameters)
+            return self.agent.run(file, after=after, **parameters)
 
 
 def ran(build):

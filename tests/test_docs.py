@@ -38,6 +38,18 @@ def test_tree_in_the_emitted_readme_equals_the_bake(project):
     assert drawn == {path.relative_to(project.path).as_posix() for path in project.files()}
 
 
+def test_the_last_of_a_folder_is_drawn_as_such(project):
+    drawn = block((project.path / "README.md").read_text(encoding="utf-8"), "text").splitlines()
+    columns = [re.search("[├└]", line).start() for line in drawn]
+
+    for number, column in enumerate(columns):
+        rest = range(number + 1, len(drawn))
+        after = next((other for other in rest if columns[other] <= column), len(drawn))
+        is_last = after == len(drawn) or columns[after] < column
+        assert drawn[number][column] == ("└" if is_last else "├"), drawn[number]
+        assert {line[column] for line in drawn[number + 1 : after]} <= {" " if is_last else "│"}, drawn[number]
+
+
 MADE_BY_COMMANDS = (".venv/", "build/", "outputs/", "candidate/", "decision/", "sample.csv", "answers.yml")
 MADE_ON_AZURE = ("model.json", "outcome.json", "training-data/")
 

@@ -35,6 +35,7 @@ def named(letter):
 
 
 FORMER, NEW, SILENT, OTHER, BROKEN = (named(letter) for letter in "0abcd")
+PUSHED = {"registry": "baseamlcr.azurecr.io", "repository": "a-slug-scoring", "digest": f"sha256:{'a' * 64}"}
 # What answers when an image runs: which version, and whether it can predict.
 SERVES = {FORMER: (1, True), NEW: (2, True), OTHER: (3, True), BROKEN: (2, False)}
 
@@ -220,13 +221,7 @@ def world(described, certificate, tmp_path):
                 "run": {
                     "runId": "ca1",
                     "status": "Succeeded",
-                    "outputImages": [
-                        {
-                            "registry": "baseamlcr.azurecr.io",
-                            "repository": "a-slug-scoring",
-                            "digest": f"sha256:{'a' * 64}",
-                        }
-                    ],
+                    "outputImages": [PUSHED],
                 },
             }
         )
@@ -483,15 +478,13 @@ def test_a_model_that_lies_elsewhere_is_what_gets_into_the_image(world, tmp_path
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        (
-            {"run": {"runId": "ca1", "status": "Failed", "outputImages": None}},
-            "ca1 of the registry ended with Failed",
-        ),
+        ({"run": {"runId": "ca1", "status": "Failed", "outputImages": [PUSHED]}}, "the registry ended with Failed"),
+        ({"run": {"runId": "ca1", "status": "Failed", "outputImages": None}}, "the registry ended with Failed"),
         ({"run": {"runId": "ca1", "status": "Succeeded", "outputImages": []}}, "and pushed no image"),
         ({"failing": ["acr build"]}, "error: az acr build --registry: Forbidden"),
         ({"failing": ["acr task logs"]}, "error: az acr task logs failed"),
     ],
-    ids=["build_failed", "nothing_pushed", "refused", "no_log"],
+    ids=["build_failed", "build_failed_early", "nothing_pushed", "refused", "no_log"],
 )
 def test_a_build_that_fails_names_no_image(world, changed, said):
     world.set(**changed)
@@ -505,7 +498,7 @@ def test_a_build_that_fails_names_no_image(world, changed, said):
 
 
 def test_a_run_that_names_no_digest_is_refused(world):
-    pushed = {"registry": "baseamlcr.azurecr.io", "repository": "a-slug-scoring", "digest": "latest\n##vso[x]"}
+    pushed = {**PUSHED, "digest": "latest\n##vso[x]"}
     world.set(run={"runId": "ca1", "status": "Succeeded", "outputImages": [pushed]})
 
     assert "error: The registry names no digest" in world.build(code=1)

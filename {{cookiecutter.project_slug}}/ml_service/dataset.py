@@ -20,24 +20,25 @@ from .program import parser, persist, program
 from .settings import Settings
 from .workspace import get_workspace
 
+Place = tuple[AbstractDatastore, str]  # a path on a datastore
+
 log = logging.getLogger(__name__)
 
 
-def get_datastore(workspace: Workspace, settings: Settings) -> AbstractDatastore:
-    """Return the datastore of the settings, or the workspace's own."""
-    if settings.datastore_name is None:
-        return workspace.get_default_datastore()
-    return Datastore.get(workspace, settings.datastore_name)
+def get_datastore(workspace: Workspace, name: str | None) -> AbstractDatastore:
+    """Return the datastore of this name, or the workspace's own."""
+    return workspace.get_default_datastore() if name is None else Datastore.get(workspace, name)
 
 
 def get_dataset(workspace: Workspace, settings: Settings) -> FileDataset:
     """Return the version to train on: of the file that DATA_FILE_PATH names, else DATASET_VERSION."""
-    if settings.data_file_path:
-        return register_path(workspace, settings, settings.data_file_path)
     name, version = settings.dataset_name, settings.dataset_version
+    datastore = get_datastore(workspace, settings.datastore_name)
+    if path := settings.data_file_path:
+        return register_path(workspace, name, (datastore, path), settings.build_id, "DATA_FILE_PATH")
     newest = workspace.datasets[name].version if name in workspace.datasets else None
     if newest is None and version == "latest":
-        return register_data(workspace, settings)
+        return register_data(workspace, name, datastore)
     try:
         return Dataset.get_by_name(workspace, name, version)
     except UserErrorException as error:
@@ -47,33 +48,33 @@ def get_dataset(workspace: Workspace, settings: Settings) -> FileDataset:
         ) from error
 
 
-def register_path(workspace: Workspace, settings: Settings, path: str) -> FileDataset:
-    """Register what lies at a path of the datastore as a new version, once in a build."""
-    made_by = {"build_id": settings.build_id, "path": path}
-    newest = workspace.datasets.get(settings.dataset_name)
+def register_path(workspace: Workspace, name: str, place: Place, build_id: str, setting: str) -> FileDataset:
+    """Register what lies at a place that a setting names as a new version, once in a build."""
+    datastore, path = place
+    made_by = {"build_id": build_id, "path": path}
+    newest = workspace.datasets.get(name)
     if newest is not None and newest.tags == made_by:
         return newest
-    datastore = get_datastore(workspace, settings)
-    data = Dataset.File.from_files((datastore, path))
+    data = Dataset.File.from_files(place)
     if not files(data):
-        raise UserError(f"Datastore {datastore.name} has nothing at {path}, which DATA_FILE_PATH names.")
-    return data.register(workspace, settings.dataset_name, tags=made_by, create_new_version=True)
+        raise UserError(f"Datastore {datastore.name} has nothing at {path}, which {setting} names.")
+    return data.register(workspace, name, tags=made_by, create_new_version=True)
 
 
-def register_data(workspace: Workspace, settings: Settings) -> FileDataset:
+def register_data(workspace: Workspace, name: str, datastore: AbstractDatastore) -> FileDataset:
     """Upload the CSV files of data/, the sample if there are none, and register them as version 1."""
     command = (sys.executable, "-m", f"{PACKAGE}.data", "--output", ROOT / "data")
     ended = subprocess.run(command, cwd=SRC, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise UserError(f"There is no data to upload: put CSV files into data/. {ended.stderr.strip()[-300:]}")
-    target = (get_datastore(workspace, settings), f"training-data/{settings.dataset_name}")
+    target = (datastore, f"training-data/{name}")
     data = Dataset.File.upload_directory(str(ROOT / "data"), target, "*.csv", overwrite=True, show_progress=False)
     local = {path.name for path in (ROOT / "data").glob("*.csv")}
     if absent := local - files(data):  # the SDK does not tell
         raise UserError(
-            f"{', '.join(sorted(absent))} did not arrive on datastore {target[0].name}: may you write there?"
+            f"{', '.join(sorted(absent))} did not arrive on datastore {datastore.name}: may you write there?"
         )
-    return data.register(workspace, settings.dataset_name)
+    return data.register(workspace, name)
 
 
 def files(data: FileDataset) -> set[str]:

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -102,10 +102,18 @@ class Settings(BaseSettings):
         return value
 
 
+Kind = TypeVar("Kind", bound=Settings)
+
+
 def read(file: Path = ROOT / ".env") -> Settings:
     """Read the settings, or name all that are missing or wrong."""
+    return read_as(Settings, file)
+
+
+def read_as(kind: type[Kind], file: Path) -> Kind:
+    """Read the settings of a program that is told more."""
     try:
-        return Settings(_env_file=file)
+        return kind(_env_file=file)
     except UnicodeDecodeError as error:
         raise UserError(f"{file} is not UTF-8: {error}.") from error
     except ValidationError as error:

@@ -1,7 +1,9 @@
 """Run the training pipeline of this build, unless it runs or ran already."""
 
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 from azureml.core import Workspace
 from azureml.pipeline.core import PipelineRun, PublishedPipeline
@@ -11,6 +13,7 @@ from {{ cookiecutter.package_name }}.program import UserError
 from . import settings, training_pipeline
 from .dataset import get_dataset
 from .program import parser, persist, program, status
+from .published import published
 from .settings import Settings
 from .workspace import get_workspace
 
@@ -29,11 +32,11 @@ def successful(runs: list[PipelineRun]) -> list[PipelineRun]:
     return [run for run in runs if run.get_status() not in UNSUCCESSFUL]
 
 
-def submit(workspace: Workspace, settings: Settings) -> PipelineRun:
-    """Return the run of this build, or start it. One that failed is no obstacle: it may be tried again."""
-    pipeline = training_pipeline.published(workspace, settings, settings.build_id)
+def submit_once(workspace: Workspace, settings: Settings, name: str, start: Callable[[], PipelineRun]) -> PipelineRun:
+    """Return the run that this build has of a pipeline, or start it. One that failed is no obstacle: try again."""
+    pipeline = published(workspace, name, settings.build_id)
     found = successful(runs(workspace, pipeline)) if pipeline else []
-    run = found[0] if found else start(workspace, settings)
+    run = found[0] if found else start()
     run.set_tags({name: getattr(settings, name) for name in ("build_id", "build_uri", "caller_run_id")})
     told = "Build %s has its run already: %s" if found else "Build %s has started its run: %s"
     log.info(told, settings.build_id, run.get_portal_url())
@@ -45,6 +48,19 @@ def start(workspace: Workspace, settings: Settings) -> PipelineRun:
     dataset = get_dataset(workspace, settings)  # before publishing, which would register the sample where there is none
     pipeline = training_pipeline.publish(workspace, settings)
     values = {**training_pipeline.values(settings), "dataset_version": dataset}
+    return run_published(workspace, settings, pipeline, values)
+
+
+def submit(settings: Settings) -> PipelineRun:
+    """Return the run of this build, or start it."""
+    workspace = get_workspace(settings)
+    return submit_once(workspace, settings, settings.training_pipeline_name, lambda: start(workspace, settings))
+
+
+def run_published(
+    workspace: Workspace, settings: Settings, pipeline: PublishedPipeline, values: dict[str, Any]
+) -> PipelineRun:
+    """Start a run of a published pipeline."""
     try:
         return pipeline.submit(workspace, settings.experiment_name, values)
     except Exception as error:
@@ -62,7 +78,7 @@ def main() -> None:
         if chosen.model_build_id:
             log.info("Nothing to run: the model of build %s is used.", chosen.model_build_id)
             return
-        persist(lambda: submit(get_workspace(chosen), chosen))
+        persist(lambda: submit(chosen))
 
 
 if __name__ == "__main__":

@@ -15,13 +15,14 @@ from azureml.pipeline.core import Pipeline, PipelineParameter, PublishedPipeline
 from azureml.pipeline.steps import CommandStep
 
 from {{ cookiecutter.package_name }}.pipeline import TRAINING, VALUES, Step, flag
-from {{ cookiecutter.package_name }}.program import UserError, write_text
+from {{ cookiecutter.package_name }}.program import write_text
 
 from . import PACKAGE, SRC, settings
 from .compute import get_compute
 from .dataset import get_dataset, get_datastore
 from .environment import get_environment
 from .program import parser, persist, program
+from .published import publish_once
 from .settings import Settings
 from .workspace import get_workspace
 
@@ -72,43 +73,24 @@ def steps(
     ]
 
 
-def check(pipeline: Pipeline) -> None:
-    """Raise what the SDK finds wrong: left alone, it would publish what cannot run."""
-    if findings := pipeline.validate():
-        raise UserError(f"The pipeline is not valid: {'; '.join(map(str, findings))}")
-
-
 def values(settings: Settings) -> dict[str, str]:
     """Return what the settings say of the values that steps take."""
     return {name: str(getattr(settings, name)) for name in VALUES}
 
 
-def published(workspace: Workspace, settings: Settings, build_id: str) -> PublishedPipeline | None:
-    """Return the published pipeline of a build, or None. Several are an error: nobody could say which ran."""
-    name = settings.training_pipeline_name
-    found = [one for one in PublishedPipeline.list(workspace) if (one.name, one.version) == (name, build_id)]
-    if len(found) > 1:
-        ids = ", ".join(one.id for one in found)
-        raise UserError(
-            f"Build {build_id} has {len(found)} published pipelines {name}: disable all but one in the studio: {ids}."
-        )
-    return found[0] if found else None
+def assemble(workspace: Workspace, settings: Settings) -> Pipeline:
+    """Return the pipeline, with all that it needs made where it is absent."""
+    dataset = get_dataset(workspace, settings.model_copy(update={"data_file_path": None}))
+    compute, environment = get_compute(workspace, settings), get_environment(workspace, "train")
+    datastore = get_datastore(workspace, settings.datastore_name)
+    graph = steps(compute.name, environment, dataset, datastore, values(settings))
+    return Pipeline(workspace, graph, default_datastore=datastore)
 
 
 def publish(workspace: Workspace, settings: Settings) -> PublishedPipeline:
     """Return the published pipeline of this build, or publish it."""
-    if found := published(workspace, settings, settings.build_id):
-        log.info("Pipeline %s of build %s is published already: %s", found.name, found.version, found.id)
-        return found
-    dataset = get_dataset(workspace, settings.model_copy(update={"data_file_path": None}))
-    compute, environment = get_compute(workspace, settings), get_environment(workspace, "train")
-    datastore = get_datastore(workspace, settings)
-    graph = steps(compute.name, environment, dataset, datastore, values(settings))
-    pipeline = Pipeline(workspace, graph, default_datastore=datastore)
-    check(pipeline)
-    new = pipeline.publish(settings.training_pipeline_name, version=settings.build_id)
-    log.info("Published pipeline %s for build %s: %s", new.name, new.version, new.id)
-    return new
+    name = settings.training_pipeline_name
+    return publish_once(workspace, name, settings.build_id, lambda: assemble(workspace, settings))
 
 
 def main() -> None:

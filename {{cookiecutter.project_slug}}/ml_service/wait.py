@@ -10,11 +10,13 @@ It can be stopped and started again at any time. With MODEL_BUILD_ID it looks at
 must have registered a model.
 """
 
+import argparse
 import contextlib
 import logging
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from azureml.core import Workspace
@@ -26,9 +28,10 @@ from {{ cookiecutter.package_name }}.outcome import FILE, Outcome
 from {{ cookiecutter.package_name }}.pipeline import TRAINING
 from {{ cookiecutter.package_name }}.program import UserError, write_text
 
-from . import settings, training_pipeline
+from . import settings
 from .judged import in_service
 from .program import parser, persist, program, quote
+from .published import published
 from .settings import Settings
 from .submit import UNSUCCESSFUL, runs, successful
 from .workspace import get_workspace, mlflow_client
@@ -38,13 +41,11 @@ FINISHED = ("Finished", "Completed")
 LOG = "user_logs/std_log.txt"
 
 
-def run_of_build(workspace: Workspace, settings: Settings, run_id: str | None) -> PipelineRun:
-    """Return the run to wait for: the one of the build, or the one named where a build has several."""
-    build_id = settings.model_of
-    pipeline = training_pipeline.published(workspace, settings, build_id)
+def run_of_build(workspace: Workspace, name: str, build_id: str, remedy: str, run_id: str | None) -> PipelineRun:
+    """Return the run to wait for: the one that the build has of a pipeline, or the one named where it has several."""
+    pipeline = published(workspace, name, build_id)
     found = runs(workspace, pipeline) if pipeline else []
     if not found:
-        remedy = "choose another build" if settings.model_build_id else "`python -m ml_service.submit` starts one"
         raise UserError(f"Build {build_id} has no run: {remedy}.")
     chosen = [run for run in found if run.id == run_id] if run_id else successful(found) or found[:1]
     if not chosen:
@@ -55,19 +56,27 @@ def run_of_build(workspace: Workspace, settings: Settings, run_id: str | None) -
     return chosen[0]
 
 
-def follow(run: PipelineRun, every: float) -> str:
+def follow(run: PipelineRun, order: Sequence[str], every: float) -> str:
     """Show how the steps go until the run ends, and return how it ended."""
     told: dict[str, str] = {}
     began = time.monotonic()
     while True:
         status, steps = persist(lambda: look(run))
-        for name in (step.name for step in TRAINING if step.name in steps):
+        for name in (name for name in order if name in steps):
             if told.get(name) != steps[name]:
                 told[name] = steps[name]
                 log.info("%5.0f s  %-10s %s", time.monotonic() - began, name, steps[name])
         if status in FINISHED + UNSUCCESSFUL:
             return status
         time.sleep(min(every, 1 + (time.monotonic() - began) / 10))  # often at first: steps may be used again
+
+
+def until_finished(client: MlflowClient, run: PipelineRun, order: Sequence[str], every: float) -> None:
+    """Follow a run to its end, or raise why it was none to be glad of."""
+    log.info("Run %s: %s", run.id, run.get_portal_url())
+    status = follow(run, order, every)
+    if status not in FINISHED:
+        raise explain(client, run, status)
 
 
 def look(run: PipelineRun) -> tuple[str, dict[str, str]]:
@@ -113,11 +122,10 @@ def wait(settings: Settings, run_id: str | None, every: float) -> Outcome:
     """Return what became of the candidate of a build once its run has ended, or raise why there is no saying."""
     workspace = persist(lambda: get_workspace(settings))
     client = mlflow_client(workspace)
-    run = persist(lambda: run_of_build(workspace, settings, run_id))
-    log.info("Run %s: %s", run.id, run.get_portal_url())
-    status = follow(run, every)
-    if status not in FINISHED:
-        raise explain(client, run, status)
+    name, build_id = settings.training_pipeline_name, settings.model_of
+    remedy = "choose another build" if settings.model_build_id else "`python -m ml_service.submit` starts one"
+    run = persist(lambda: run_of_build(workspace, name, build_id, remedy, run_id))
+    until_finished(client, run, [step.name for step in TRAINING], every)
     outcome = persist(lambda: read_outcome(client, run))
     if outcome.version is not None:
         in_service(client, outcome.name, outcome.version)
@@ -134,13 +142,18 @@ def registered(outcome: Outcome, settings: Settings) -> str:
     return f"Build {outcome.build_id} had registered the same training before, as {what}."
 
 
-def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("--output", default="model.json", type=Path, help="file to write (%(default)s)")
+def add_waiting(arguments: argparse.ArgumentParser) -> None:
+    """Give a parser the flags of whatever waits for a run."""
     arguments.add_argument(
         "--every", default=15.0, type=float, metavar="SECONDS", help="look at least this often (%(default)s)"
     )
     arguments.add_argument("--run-id", help="the run that counts, where a build has several")
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--output", default="model.json", type=Path, help="file to write (%(default)s)")
+    add_waiting(arguments)
     chosen = arguments.parse_args()
     with program(chosen.debug):
         chosen.output.unlink(missing_ok=True)  # it is about another run

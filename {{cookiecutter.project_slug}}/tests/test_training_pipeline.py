@@ -25,7 +25,7 @@ from azureml.data.azure_storage_datastore import AzureBlobDatastore
 from azureml.pipeline.core import Pipeline
 from azureml.pipeline.core._aeva_provider import _AevaWorkflowProvider
 from azureml.pipeline.core._restclients.aeva.dryrun_service_caller import DryRunServiceCaller
-from ml_service import training_pipeline
+from ml_service import published, training_pipeline
 
 DEFAULTS = {name: value.default for name, value in VALUES.items()}
 
@@ -77,7 +77,7 @@ def build(monkeypatch: pytest.MonkeyPatch, environment: str = "environment") -> 
     """Return the graph that would be published."""
     caller = DryRunServiceCaller()
     pipeline = assemble(monkeypatch, caller, environment)
-    training_pipeline.check(pipeline)
+    published.check(pipeline)
     pipeline.publish("training", version="1")
     (graph,), (interface,) = caller._graph_entities.values(), caller._graph_interfaces.values()
     modules = {node.id: caller._module_entities[node.module_id] for node in graph.module_nodes}
@@ -165,7 +165,7 @@ def test_a_pipeline_that_cannot_run_is_refused(monkeypatch: pytest.MonkeyPatch) 
     pipeline = assemble(monkeypatch, DryRunServiceCaller(), cycle=True)
 
     with pytest.raises(UserError, match=r"not valid: .*[Cc]ycle"):
-        training_pipeline.check(pipeline)
+        published.check(pipeline)
 
 
 def test_what_is_found_wrong_is_not_published(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,8 +176,9 @@ def test_what_is_found_wrong_is_not_published(monkeypatch: pytest.MonkeyPatch) -
         def validate(self) -> list[str]:
             return ["a finding"]
 
-    for name in ("get_compute", "get_environment", "get_dataset", "get_datastore", "steps", "published"):
+    for name in ("get_compute", "get_environment", "get_dataset", "get_datastore", "steps"):
         monkeypatch.setattr(training_pipeline, name, lambda *_: None)
+    monkeypatch.setattr(published, "published", lambda *_: None)
     monkeypatch.setattr(training_pipeline, "get_compute", lambda *_: SimpleNamespace(name="cluster"))
     monkeypatch.setattr(training_pipeline, "Pipeline", Wrong)
     given = SimpleNamespace(**DEFAULTS, model_copy=lambda **_: None)

@@ -34,13 +34,18 @@ def write_text(path: Path, text: str) -> None:
     unfinished.replace(path)
 
 
-@contextmanager
-def program() -> Iterator[None]:
-    """Wrap a ``main()``: set up logging, and end a `UserError` with its sentence and exit code 1, Ctrl-C with 130."""
+def set_up_logging() -> None:
+    """Print what our modules log, and of others what they warn of."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # it has a level of its own
     for ours in OURS:
         logging.getLogger(ours).setLevel(logging.INFO)
+
+
+@contextmanager
+def program() -> Iterator[None]:
+    """Wrap a ``main()``: set up logging, and end a `UserError` with its sentence and exit code 1, Ctrl-C with 130."""
+    set_up_logging()
     try:
         yield
     except UserError as error:

@@ -1,0 +1,138 @@
+"""Files of rows: which there are, what they hold, and which of their rows a model can score."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from .program import UserError
+
+FORMATS = (".csv", ".parquet")
+MAGIC = frozenset("*?[")
+ROWS_AT_ONCE = 100_000
+BYTES_AT_ONCE = 2**24
+# What is added to the columns of a file: the number of a row, what the model says, and which model; or why it cannot.
+ROW, SCORE, LABEL, MODEL, VERSION, REASON = "row", "score", "label", "model_name", "model_version", "reason"
+USABLE = "row can be scored"
+
+
+class UnreadableError(UserError):
+    """This file cannot be scored; others can."""
+
+
+def find(named: str) -> tuple[Path, list[Path]]:
+    """Return the files that a path names, a file, a folder or a pattern, and the folder that all of them are in."""
+    path = Path(named)
+    if path.is_file():
+        folder, found = path.parent, [path]
+    elif path.is_dir():
+        folder, found = path, [one for one in path.rglob("*") if not hidden(one.relative_to(path))]
+    else:
+        fixed = next((place for place, part in enumerate(path.parts) if MAGIC & set(part)), len(path.parts) - 1)
+        folder = Path(*path.parts[:fixed])
+        found = list(folder.glob(str(Path(*path.parts[fixed:]))))
+    files = sorted(one for one in found if not one.is_dir() and form(one) in FORMATS)
+    if not files:
+        raise UserError(f"{named}: there is no CSV or Parquet file.")
+    return folder, files
+
+
+def hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def form(path: Path) -> str:
+    """Return the ending of a file's name, which says what it holds."""
+    return path.suffix.lower()
+
+
+def scan(source: Path, columns: tuple[str, ...], as_text: bool = False) -> pl.LazyFrame:
+    """Return the rows of a file, not read yet, each with its number and whether it is usable.
+
+    Beside the file's own columns are those of the model as numbers. In a CSV file a value that is no number is an
+    error, which is fast; with ``as_text``, only its row is not usable. Other columns are kept as they are written.
+    """
+    with reading(source):
+        if form(source) == ".csv":
+            types = {} if as_text else dict.fromkeys(columns, pl.Float64)
+            frame = pl.scan_csv(source, glob=False, infer_schema=False, schema_overrides=types)
+        else:
+            frame = pl.scan_parquet(source, glob=False, hive_partitioning=False)
+        schema = frame.collect_schema()
+    check(source, schema, columns)
+    numbers = [value(name, schema[name]).cast(pl.Float64, strict=False).alias(number(name)) for name in columns]
+    # A sum is finite only where each number is; the other way round, a piece with an infinite one is looked at closely.
+    usable = pl.sum_horizontal(map(number, columns), ignore_nulls=False).is_finite().fill_null(False)
+    return frame.with_row_index(ROW, offset=1).with_columns(numbers).with_columns(usable.alias(USABLE))
+
+
+def check(source: Path, schema: pl.Schema, columns: tuple[str, ...]) -> None:
+    """Raise unless a file has the model's columns, of numbers, and no column that is to be added."""
+    if missing := [name for name in columns if name not in schema]:
+        raise UnreadableError(f"{source} has no column {', '.join(missing)}; it has {', '.join(schema):.200}.")
+    for name in columns:
+        if not (schema[name].is_numeric() or schema[name] == pl.String):
+            raise UnreadableError(f"{source}: column {name} holds {schema[name]}, not numbers.")
+    if taken := [name for name in (ROW, SCORE, LABEL, MODEL, VERSION, REASON) if name in schema]:
+        raise UnreadableError(f"{source} has a column {', '.join(taken)} already, which scoring adds: rename it.")
+
+
+@contextmanager
+def reading(source: Path) -> Iterator[None]:
+    """Turn what is wrong with a file into an `UnreadableError`."""
+    try:
+        yield
+    except (PolarsError, OSError) as error:
+        raise UnreadableError(f"{source} cannot be read: {str(error).partition(chr(10))[0]}.") from error
+
+
+def number(name: str) -> str:
+    """Name the column that holds another one's values as numbers."""
+    return f"{name} as a number"
+
+
+def value(name: str, kind: pl.DataType | type[pl.DataType]) -> pl.Expr:
+    """Return a column without the blanks around text."""
+    return pl.col(name).str.strip_chars() if kind == pl.String else pl.col(name)
+
+
+def pieces(frame: pl.LazyFrame, source: Path) -> Iterator[pl.DataFrame]:
+    """Read a file piece by piece, in order: a small one, or one without rows, is a single piece."""
+    with reading(source):
+        small = source.stat().st_size < BYTES_AT_ONCE  # where reading all at once takes half the time
+        batches = iter([frame.collect()] if small else frame.collect_batches(chunk_size=ROWS_AT_ONCE))
+        piece = next(batches, None)
+        if piece is None:
+            piece = frame.clear().collect()
+    while piece is not None:
+        yield piece
+        with reading(source):
+            piece = next(batches, None)
+
+
+def split(piece: pl.DataFrame, columns: tuple[str, ...], is_csv: bool) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Return the rows that can be scored, and those that cannot, with the reason. A blank line of CSV is no row."""
+    if piece[USABLE].all():
+        return piece, None
+    own = [name for name in piece.columns if name not in (ROW, USABLE, *map(number, columns))]
+    if is_csv:
+        piece = piece.filter(~pl.all_horizontal(pl.col(own).is_null()))
+    reasons = [problem(name, piece.schema[name]) for name in columns]
+    judged = piece.with_columns(pl.concat_str(reasons, separator="; ", ignore_nulls=True).alias(REASON))
+    good = judged.filter(pl.col(REASON) == "").drop(REASON)
+    return good, judged.filter(pl.col(REASON) != "").drop(USABLE, *map(number, columns))
+
+
+def problem(name: str, kind: pl.DataType) -> pl.Expr:
+    """Say what is wrong with each value of a column; null where nothing is."""
+    written, read = value(name, kind), pl.col(number(name))
+    return (
+        pl.when(written.is_null() | (written.cast(pl.String) == ""))
+        .then(pl.lit(f"{name} is empty"))
+        .when(read.is_null())
+        .then(pl.format("{} is not a number: {}", pl.lit(name), written.cast(pl.String).str.slice(0, 40)))
+        .when(~read.is_finite())
+        .then(pl.lit(f"{name} is not finite"))
+    )

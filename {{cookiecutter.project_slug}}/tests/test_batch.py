@@ -1,0 +1,388 @@
+"""Scoring files: every row has its score or its reason, whatever the files are like."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from conftest import Workspace
+from mlflow import MlflowClient
+
+from {{ cookiecutter.package_name }} import (
+    batch,
+    batch_input,
+    batch_output,
+    data,
+    parameters,
+    registry,
+    scoring,
+    train,
+)
+from {{ cookiecutter.package_name }}.batch_output import Output
+from {{ cookiecutter.package_name }}.pipeline import MODEL_NAME
+from {{ cookiecutter.package_name }}.program import UserError
+from {{ cookiecutter.package_name }}.sample import sample
+from {{ cookiecutter.package_name }}.schema import FEATURES
+from {{ cookiecutter.package_name }}.scoring import Service
+
+FIRST, LAST = FEATURES[0], FEATURES[-1]
+ROWS = sample()[list(FEATURES)].astype(float).head(442)
+
+
+@pytest.fixture
+def service(served: Path) -> Service:
+    return scoring.load(served)
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    (tmp_path / "inputs").mkdir()
+    return tmp_path / "inputs"
+
+
+def rows_with_ids() -> pd.DataFrame:
+    return ROWS.assign(who=[f"0{number}" for number in range(len(ROWS))])
+
+
+def run(service: Service, inputs: Path | str, output: Path, **options: Any) -> batch.Outcome:
+    return batch.run(service, str(inputs), Output(output, **options))
+
+
+def write(frame: pd.DataFrame, path: Path) -> None:
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_parquet(path)
+
+
+def read(path: Path) -> pl.DataFrame:
+    return pl.read_csv(path) if path.suffix == ".csv" else pl.read_parquet(path)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_scores_are_what_the_fitted_model_predicts(
+    workspace_with_champion: Workspace, service: Service, inputs: Path, tmp_path: Path, ending: str
+) -> None:
+    learn, _ = train.split(data.read(Path("data")))
+    fitted = train.fit(learn, parameters.read().training)
+    write(ROWS, inputs / f"all{ending}")
+
+    outcome = run(service, inputs, tmp_path / "out")
+
+    scores = read(tmp_path / "out" / "scores" / f"all{ending}")
+    np.testing.assert_allclose(scores["score"], fitted.predict(ROWS), rtol=1e-9)
+    assert scores["row"].to_list() == list(range(1, len(ROWS) + 1))
+    assert scores.select("model_name", "model_version").unique().rows() == [(MODEL_NAME, 1)]
+    assert (outcome.records[0].rows, outcome.records[0].rejected, outcome.skipped) == (len(ROWS), 0, 0)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_scores_belong_to_their_rows_in_shuffled_files_of_unequal_length(
+    service: Service, inputs: Path, tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_input, "ROWS_AT_ONCE", 50)
+    monkeypatch.setattr(batch_input, "BYTES_AT_ONCE", 0)
+    shuffled = rows_with_ids().sample(frac=1, random_state=0)
+    for number, (start, end) in enumerate([(0, 5), (5, 9), (9, 10), (10, 400), (400, 442)]):
+        write(shuffled[start:end], inputs / f"part {number}{ending}")
+
+    run(service, inputs, tmp_path / "out", keep_features=True)
+
+    files = sorted((tmp_path / "out" / "scores").iterdir())
+    scores = pl.concat([pl.read_csv(file, infer_schema=False) if ending == ".csv" else read(file) for file in files])
+    assert sorted(scores["who"]) == sorted(shuffled["who"])
+    features = scores.select(pl.col(FEATURES).cast(float)).to_numpy()
+    np.testing.assert_array_equal(features, shuffled[list(FEATURES)])
+    np.testing.assert_allclose(scores["score"].cast(float), service.model.predict(features), rtol=1e-12)
+
+
+def test_rows_5_to_9_have_scores(service: Service, inputs: Path, tmp_path: Path) -> None:
+    write(ROWS[5:10], inputs / "slice.parquet")
+
+    run(service, inputs / "slice.parquet", tmp_path / "out")
+
+    scores = read(tmp_path / "out" / "scores" / "slice.parquet")
+    np.testing.assert_allclose(scores["score"], service.model.predict(ROWS[5:10]), rtol=1e-12)
+
+
+def test_a_classifier_gives_labels(service: Service, inputs: Path, tmp_path: Path) -> None:
+    write(ROWS, inputs / "all.csv")
+
+    run(service, inputs, tmp_path / "out")
+
+    scores, labels, threshold = (
+        read(tmp_path / "out" / "scores" / "all.csv"),
+        service.model.labels,
+        service.model.threshold,
+    )
+    if labels is None or threshold is None:
+        assert "label" not in scores.columns
+    else:
+        assert scores["label"].to_list() == [labels[score >= threshold] for score in scores["score"]]
+
+
+VALUES = {
+    "empty": ("", f"{FIRST} is empty"),
+    "blank": ("  ", f"{FIRST} is empty"),
+    "text": ("abc", f"{FIRST} is not a number: abc"),
+    "NaN": ("NaN", f"{FIRST} is not finite"),
+    "infinite": ("-inf", f"{FIRST} is not finite"),
+    "a comma": ('"1,5"', f"{FIRST} is not a number: 1,5"),
+    "a word": ("true", f"{FIRST} is not a number: true"),
+}
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_a_row_that_cannot_be_scored_is_set_apart_with_its_reason(
+    service: Service, inputs: Path, tmp_path: Path, value: str
+) -> None:
+    written, reason = VALUES[value]
+    lines = rows_with_ids().head(200).to_csv(index=False).splitlines()
+    lines[7] = written + lines[7][lines[7].index(",") :]
+    (inputs / "one.csv").write_text("\n".join(lines), encoding="utf-8")
+
+    outcome = run(service, inputs, tmp_path / "out")
+
+    rejected = pl.read_csv(tmp_path / "out" / "rejected" / "one.csv.csv", infer_schema=False)
+    assert rejected.select("row", "reason", "who").rows() == [("7", reason, "06")]
+    scores = pl.read_csv(tmp_path / "out" / "scores" / "one.csv", infer_schema=False)
+    assert scores["row"].to_list() == [str(row) for row in range(1, 201) if row != 7]
+    assert scores["who"].to_list() == [f"0{row - 1}" for row in range(1, 201) if row != 7]
+    assert (outcome.records[0].rows, outcome.records[0].rejected) == (199, 1)
+
+
+def test_all_that_is_wrong_with_a_row_is_said(service: Service, inputs: Path, tmp_path: Path) -> None:
+    frame = ROWS.head(3).copy()
+    frame.loc[1, [FIRST, LAST]] = [None, np.inf]
+    write(frame, inputs / "one.parquet")
+
+    run(service, inputs, tmp_path / "out")
+
+    rejected = pl.read_csv(tmp_path / "out" / "rejected" / "one.parquet.csv")
+    assert rejected["reason"].to_list() == [f"{FIRST} is empty; {LAST} is not finite"]
+
+
+def test_text_around_numbers_and_blank_lines_do_no_harm(service: Service, inputs: Path, tmp_path: Path) -> None:
+    lines = ROWS.head(3).to_csv(index=False).replace(",", ", ").splitlines()
+    lines[0] = lines[0].replace(" ", "")
+    (inputs / "one.csv").write_text("\ufeff" + "\r\n".join([*lines[:2], "", *lines[2:], ""]), encoding="utf-8")
+
+    outcome = run(service, inputs, tmp_path / "out")
+
+    scores = read(tmp_path / "out" / "scores" / "one.csv")
+    assert scores["row"].to_list() == [1, 3, 4]
+    np.testing.assert_allclose(scores["score"], service.model.predict(ROWS.head(3)), rtol=1e-12)
+    assert (outcome.records[0].rows, outcome.records[0].rejected) == (3, 0)
+
+
+def test_a_prediction_that_is_not_finite_is_no_score(service: Service, inputs: Path, tmp_path: Path) -> None:
+    class Steep:
+        columns, labels, threshold = service.model.columns, None, None
+
+        def predict(self, rows: np.ndarray) -> np.ndarray:
+            return np.where(np.arange(len(rows)) == 1, np.inf, 1.0)
+
+    write(ROWS.head(3), inputs / "one.csv")
+
+    run(Service(Steep(), "steep", 1), inputs, tmp_path / "out")  # type: ignore[arg-type]
+
+    assert read(tmp_path / "out" / "scores" / "one.csv")["row"].to_list() == [1, 3]
+    assert "too large" in (tmp_path / "out" / "rejected" / "one.csv.csv").read_text(encoding="utf-8")
+
+
+def test_files_without_rows_and_with_one(service: Service, inputs: Path, tmp_path: Path) -> None:
+    write(ROWS.head(0), inputs / "header.csv")
+    write(ROWS.head(0), inputs / "none.parquet")
+    write(ROWS.head(1), inputs / "one.csv")
+
+    outcome = run(service, inputs, tmp_path / "out")
+
+    assert [record.rows for record in outcome.records] == [0, 0, 1]
+    assert {file.name: len(read(file)) for file in (tmp_path / "out" / "scores").iterdir()} == {
+        "header.csv": 0,
+        "none.parquet": 0,
+        "one.csv": 1,
+    }
+
+
+def bad_file(path: Path, kind: str) -> None:
+    frame = ROWS.head(5)
+    match kind:
+        case "empty":
+            path.touch()
+        case "missing column":
+            write(frame.drop(columns=LAST), path)
+        case "column there already":
+            write(frame.assign(score=1), path)
+        case "lists":
+            write(frame.assign(**{FIRST: [[1.0]] * 5}), path.with_suffix(".parquet"))
+        case "no parquet":
+            path.with_suffix(".parquet").write_bytes(b"PAR1 and nothing of the kind PAR1")
+        case "cut short":
+            write(frame, path.with_suffix(".parquet"))
+            content = path.with_suffix(".parquet").read_bytes()
+            path.with_suffix(".parquet").write_bytes(content[: len(content) // 2])
+        case "not UTF-8":
+            path.write_bytes(ROWS.head(1).to_csv(index=False).encode().replace(FIRST.encode(), b"\xff", 1))
+        case "a field too many":
+            path.write_text(frame.to_csv(index=False) + "1," * len(FEATURES) + "1\n", encoding="utf-8")
+        case "gone":
+            path.symlink_to("nowhere")
+
+
+BAD_FILES = {
+    "empty": "cannot be read: empty CSV",
+    "missing column": f"has no column {LAST}",
+    "column there already": "has a column score already",
+    "lists": f"column {FIRST} holds List",
+    "no parquet": "cannot be read",
+    "cut short": "cannot be read",
+    "not UTF-8": "cannot be read|has no column",
+    "a field too many": "cannot be read: found more fields",
+    "gone": "cannot be read: No such file",
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_a_file_that_cannot_be_scored_keeps_no_other_from_it(
+    service: Service, inputs: Path, tmp_path: Path, kind: str
+) -> None:
+    write(ROWS, inputs / "a.csv")
+    write(ROWS, inputs / "z.csv")
+    bad_file(inputs / "bad.csv", kind)
+
+    outcome = run(service, inputs, tmp_path / "out")
+
+    assert [record.rows for record in outcome.records] == [442, 0, 442]
+    assert sorted(file.name for file in (tmp_path / "out" / "scores").iterdir()) == ["a.csv", "z.csv"]
+    with pytest.raises(UserError, match=rf"1 of 3 files could not be scored:\n.*bad\.\w+.*({BAD_FILES[kind]})"):
+        batch_output.check(outcome.records, max_rejected=1)
+
+
+def test_more_rejected_rows_than_allowed_are_an_error(service: Service, inputs: Path, tmp_path: Path) -> None:
+    frame = ROWS.copy()
+    frame.loc[:4, FIRST] = None
+    write(frame, inputs / "one.csv")
+
+    records = run(service, inputs, tmp_path / "out").records
+
+    batch_output.check(records, max_rejected=5 / 442)
+    with pytest.raises(UserError, match=r"1.13% of 442 rows were rejected, and at most 1.00% may be"):
+        batch_output.check(records, max_rejected=0.01)
+
+
+def test_what_is_scored_is_not_scored_again_unless_it_changed(service: Service, inputs: Path, tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv", "c.csv"):
+        write(ROWS, inputs / name)
+    first = run(service, inputs, tmp_path / "out")
+    write(ROWS.head(3), inputs / "b.csv")
+    (tmp_path / "out" / "scores" / "c.csv").unlink()
+
+    again = run(service, inputs, tmp_path / "out")
+    newer = run(Service(service.model, service.name, 2), inputs, tmp_path / "out")
+
+    assert (first.skipped, again.skipped, newer.skipped) == (0, 1, 0)
+    assert [record.rows for record in again.records] == [442, 3, 442]
+    assert run(service, inputs, tmp_path / "out", keep_features=True).skipped == 0
+    assert batch.run(service, str(inputs), Output(tmp_path / "out"), overwrite=True).skipped == 0
+
+
+def test_a_file_that_goes_bad_leaves_no_scores_of_what_it_was(service: Service, inputs: Path, tmp_path: Path) -> None:
+    write(ROWS, inputs / "a.csv")
+    run(service, inputs, tmp_path / "out")
+    (inputs / "a.csv").write_text("nothing\n1\n", encoding="utf-8")
+
+    for _ in range(2):
+        outcome = run(service, inputs, tmp_path / "out")
+
+        assert (outcome.records[0].rows, bool(outcome.records[0].error), outcome.skipped) == (0, True, 0)
+        assert not list((tmp_path / "out" / "scores").iterdir())
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_the_other_format_is_written_on_demand(service: Service, inputs: Path, tmp_path: Path, ending: str) -> None:
+    write(ROWS, inputs / "a.csv")
+    write(ROWS, inputs / "a.parquet")
+
+    run(service, inputs, tmp_path / "out", ending=ending)
+
+    (same, other) = sorted((tmp_path / "out" / "scores").iterdir(), key=lambda file: len(file.name))
+    assert other.name.endswith(f".{'parquet' if ending == '.csv' else 'csv'}{ending}")
+    assert read(same)["score"].to_list() == read(other)["score"].to_list()
+
+
+def test_a_pattern_or_a_folder_names_files_by_their_place(service: Service, inputs: Path, tmp_path: Path) -> None:
+    for folder in ("x", "y", ".hidden"):
+        (inputs / folder).mkdir()
+        write(ROWS.head(2), inputs / folder / "[1].csv")
+    (inputs / "x" / "notes.txt").touch()
+
+    by_pattern = run(service, f"{inputs}/[xz]/*", tmp_path / "one")
+    by_folder = run(service, inputs, tmp_path / "two")
+
+    assert [record.file for record in by_pattern.records] == ["x/[1].csv"]
+    assert [record.file for record in by_folder.records] == ["x/[1].csv", "y/[1].csv"]
+    assert (tmp_path / "two" / "scores" / "y" / "[1].csv").exists()
+
+
+def test_where_nothing_or_everything_would_be_scored_is_refused(service: Service, inputs: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no CSV or Parquet file"):
+        run(service, inputs, tmp_path / "out")
+    write(ROWS, inputs / "a.csv")
+    with pytest.raises(UserError, match="choose another folder for the scores"):
+        run(service, inputs, inputs / "scores")
+
+
+def test_the_program_says_what_it_did(
+    workspace_with_champion: Workspace, inputs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    write(ROWS, inputs / "a.csv")
+    bad_file(inputs / "bad.csv", "empty")
+
+    with pytest.raises(SystemExit, match="1 of 2 files could not be scored"):
+        workspace_with_champion.call("batch", "--input", str(inputs), "--output", "out", "--model-version", "1")
+
+    assert f"Scored with version 1 of {MODEL_NAME}: 442 rows of 1 of 2 files" in caplog.text
+    summary = json.loads(Path("out/summary.json").read_text(encoding="utf-8"))
+    assert (summary["files"], summary["rows"], summary["rejected"], list(summary["failed"])) == (2, 442, 0, ["bad.csv"])
+
+
+CHOICES = {
+    "blank": ("", "", "", "version 2"),
+    "blanks": (" ", " ", " ", "version 2"),
+    "a number": ("1", " ", " ", "version 1"),
+    "a tag": (" ", "colour", "red", "version 1"),
+    "a tag that no version has": ("", "colour", "blue", "has no version with the tag colour = blue in service"),
+    "a value without a name": ("", " ", "red", "model_tag_value is 'red', but model_tag_name is blank"),
+    "a name without a value": ("", "colour", " ", "model_tag_name is 'colour', but model_tag_value is blank"),
+    "both": ("1", "colour", "red", "give one of them"),
+    "no number": ("latest", "", "", "model_version is 'latest': it must be the number"),
+    "no such number": ("9", "", "", "has no version 9. Its versions: 2, 1"),
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_the_version_is_chosen_by_number_by_tag_or_is_the_champion(
+    workspace_with_champion: Workspace, inputs: Path, caplog: pytest.LogCaptureFixture, choice: str
+) -> None:
+    caplog.set_level("INFO")
+    version, name, value, said = CHOICES[choice]
+    client = MlflowClient()
+    first = registry.numbered(client, MODEL_NAME, 1)
+    registry.add(client, MODEL_NAME, first.run_id, first.tags)
+    client.set_model_version_tag(MODEL_NAME, "1", "colour", "red")
+    write(ROWS, inputs / "a.csv")
+    words = ("--model-version", version, "--model-tag-name", name, "--model-tag-value", value)
+
+    try:
+        workspace_with_champion.call("batch", "--input", str(inputs), "--output", "out", *words)
+    except SystemExit as refused:
+        told = str(refused)
+    else:
+        told = caplog.text
+
+    assert said in told

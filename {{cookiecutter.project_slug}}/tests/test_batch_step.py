@@ -1,0 +1,134 @@
+"""Scoring on a cluster, as Azure ML calls it: processes that score some files each, and the step that publishes."""
+
+import importlib.util
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+
+import polars as pl
+import pytest
+from conftest import SRC, Workspace
+
+from {{ cookiecutter.package_name }} import batch_publish, batch_step
+from {{ cookiecutter.package_name }}.program import UserError
+from {{ cookiecutter.package_name }}.sample import sample
+from {{ cookiecutter.package_name }}.schema import FEATURES
+
+ROWS = sample()[list(FEATURES)].astype(float).head(50)
+OF_AZURE = ("--scoring_module_name", "x.py", "--output", "out", "--input_fds_0", "rows")
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    """Return a folder with two files of the same name, one that cannot be scored, and one that is no file of rows."""
+    for folder in ("a", "b"):
+        (tmp_path / "inputs" / folder).mkdir(parents=True)
+        ROWS.to_csv(tmp_path / "inputs" / folder / "part.0.csv", index=False)
+    (tmp_path / "inputs" / "bad.csv").touch()
+    (tmp_path / "inputs" / "noending").touch()
+    return tmp_path / "inputs"
+
+
+def entry(words: list[str], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Import the entry script from its file, as the service does, and start it with these words and the service's."""
+    monkeypatch.setattr("sys.argv", ["amlbi_main.py", *OF_AZURE[:4], *words, *OF_AZURE[4:]])
+    specification = importlib.util.spec_from_file_location("entry", SRC / "score_batches.py")
+    assert specification
+    assert specification.loader
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    module.init()
+    return module
+
+
+def words(inputs: Path, scored: Path, *choice: str) -> list[str]:
+    return ["--rows", str(inputs), "--scored", str(scored), *choice]
+
+
+def test_files_are_scored_as_on_one_machine_and_those_that_went_well_are_named(
+    workspace_with_champion: Workspace, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = entry(words(inputs, tmp_path / "scored"), monkeypatch)
+    files = [str(path) for path in sorted(inputs.rglob("*")) if path.is_file()]
+
+    done = process.run(files[:2]) + process.run(files[2:]) + process.run([])
+
+    assert done == [file for file in files if not file.endswith("bad.csv")]
+    workspace_with_champion.call("batch", "--input", str(inputs / "?" / "*"), "--output", str(tmp_path / "local"))
+    for name in ("a/part.0.csv", "b/part.0.csv"):
+        local, cluster = (tmp_path / place / "scores" / name for place in ("local", "scored"))
+        assert cluster.read_text(encoding="utf-8") == local.read_text(encoding="utf-8")
+
+
+CHOICES = {
+    "blank": ("--model-version", " ", "--model-tag-name", " ", "--model-tag-value", " "),
+    "number": ("--model-version", "1"),
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_blanks_choose_nothing(
+    workspace_with_champion: Workspace, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choice: str
+) -> None:
+    entry(words(inputs, tmp_path / "scored", *CHOICES[choice]), monkeypatch)
+
+    assert batch_step.workers[0].service.version == 1
+
+
+def test_what_is_wrong_ends_the_process_and_is_not_swallowed(
+    workspace_with_champion: Workspace, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match="model_tag_value is 'red', but model_tag_name is blank"):
+        entry(words(inputs, tmp_path / "scored", "--model-tag-name", " ", "--model-tag-value", "red"), monkeypatch)
+    process = entry(words(inputs, Path("/dev/null")), monkeypatch)
+    with pytest.raises(OSError, match="/dev/null"):
+        process.run([str(inputs / "a" / "part.0.csv")])
+
+
+@pytest.fixture
+def scored(workspace_with_champion: Workspace, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return what processes on a cluster wrote, of one file with and one without rejected rows."""
+    (inputs / "bad.csv").unlink()
+    broken = ROWS.copy()
+    broken.loc[3, FEATURES[0]] = None
+    broken.to_csv(inputs / "b" / "part.0.csv", index=False)
+    process = entry(words(inputs, tmp_path / "scored"), monkeypatch)
+    process.run([str(path) for path in inputs.rglob("part*")])
+    return tmp_path / "scored"
+
+
+def test_scores_are_published_in_a_folder_of_their_day_and_time(scored: Path, tmp_path: Path) -> None:
+    place = batch_publish.dated(datetime(2026, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC))
+
+    summary = batch_publish.publish(scored, tmp_path / place, max_rejected=0.01, max_failed=0)
+
+    assert place == Path("2026-03-04/05_06_07_089")
+    assert (summary["files"], summary["rows"], summary["rejected"]) == (2, 99, 1)
+    files = {path.relative_to(tmp_path / place).as_posix() for path in (tmp_path / place).rglob("*") if path.is_file()}
+    expected = {"scores/a/part.0.csv", "scores/b/part.0.csv", "rejected/b/part.0.csv.csv", "summary.json"}
+    assert files == expected | {"records/a/part.0.csv.json", "records/b/part.0.csv.json"}
+    assert pl.read_csv(tmp_path / place / "scores/b/part.0.csv")["row"].to_list() == [*range(1, 4), *range(5, 51)]
+
+
+def test_too_many_rejected_rows_publish_nothing(scored: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="were rejected"):
+        batch_publish.publish(scored, tmp_path / "published", max_rejected=0.001, max_failed=0)
+
+    assert not (tmp_path / "published").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [({"model_version": 2}, "by version 1 of .* and version 2 of"), (None, "by none")]
+)
+def test_scores_of_several_versions_or_none_are_refused(
+    scored: Path, tmp_path: Path, change: dict[str, int] | None, said: str
+) -> None:
+    for path in list(scored.rglob("*.json"))[: 1 if change else None]:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        path.unlink()
+        if change:
+            path.write_text(json.dumps({**record, **change}), encoding="utf-8")
+
+    with pytest.raises(UserError, match=said):
+        batch_publish.publish(scored, tmp_path / "published", max_rejected=1, max_failed=0)
