@@ -262,10 +262,10 @@ def test_the_pipeline_scores_with_the_model_of_a_build(project, tmp_path, cookie
     baked, without = bake(cookies_session, {}), (".env", "model.json")
     root = repository(Baked(project.path, baked.answers), tmp_path / "root", project.python, without=without)
     local = agent(baked, root, tmp_path / "agent", **{**known, **PATIENCE, "PATH": path, "NO_PROXY": "127.0.0.1"})
-    artifacts = tmp_path / "artifacts"
+    artifacts = local.folder / "artifacts-100"
     (artifacts / "model").mkdir(parents=True)
     shutil.copy(project.path.parent / "first.json", artifacts / "model" / "model.json")
-    ended = Build({"Train": Ran("Succeeded")}, artifacts, "1", ".pipelines/ci.yml", "refs/heads/main")
+    ended = Build({"Train": Ran("Succeeded")}, artifacts, "100", ".pipelines/ci.yml", "refs/heads/main")
     local.builds.append(ended)
 
     with answering(local):

@@ -181,7 +181,9 @@ def test_what_is_found_wrong_is_not_published(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(published, "published", lambda *_: None)
     monkeypatch.setattr(training_pipeline, "get_compute", lambda *_: SimpleNamespace(name="cluster"))
     monkeypatch.setattr(training_pipeline, "Pipeline", Wrong)
-    given = SimpleNamespace(**DEFAULTS, model_copy=lambda **_: None)
+    given = SimpleNamespace(
+        **DEFAULTS, training_pipeline_name="training", datastore_name=None, model_copy=lambda **_: None
+    )
 
     with pytest.raises(UserError, match="a finding"):
         training_pipeline.publish(workspace(), given)
