@@ -2,8 +2,8 @@
 
 ``find`` looks for the build's model.json: the build that MODEL_BUILD_ID names, or else the one whose end started this
 pipeline; never the latest one. ``read`` tells other jobs what the file says. A build that registered no model is
-a success, and nothing follows. Both the build and this run must be of main, where changes are reviewed. Standard library
-only, so that a job that needs no more sets up no more.
+a success, and nothing follows. Both the build and this run must be of main, where changes are reviewed. There is only
+the standard library here, so that a job that needs no more sets up no more.
 """
 
 import argparse
