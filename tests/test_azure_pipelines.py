@@ -220,10 +220,11 @@ def test_only_folders_of_a_role_start_a_build(project):
     ci, pr = (yaml.safe_load((project.path / ".pipelines" / name).read_text("utf-8")) for name in ("ci.yml", "pr.yml"))
     starts, excluded = set(ci["trigger"]["paths"]["include"]), set(pr["pr"]["paths"]["exclude"])
 
-    assert [path for path in starts | excluded if not (project.path / path).exists()] == []
+    absent = {path for path in starts | excluded if not (project.path / path).exists()}
+    assert absent <= (set() if project.answers["__deploys"] else {"deployment"}), "a path of nothing starts nothing"
     assert excluded == {"docs", "README.md", "data/README.md"}
     assert not starts & {"docs", "README.md", "data", "experimentation"}
-    assert {"Makefile", "ml_service", "pyproject.toml", "requirements", "src", "tests"} <= starts
+    assert {"Makefile", "deployment", "ml_service", "pyproject.toml", "requirements", "src", "tests"} <= starts
 
 
 def test_the_guide_gives_the_branch_policy_the_paths_of_the_file(project):
@@ -233,6 +234,22 @@ def test_the_guide_gives_the_branch_policy_the_paths_of_the_file(project):
     filters = re.search(r'--path-filter "([^"]+)"', guide)[1].split(";")
     assert {path.removeprefix("!/").removesuffix("/*") for path in filters} == set(pr["pr"]["paths"]["exclude"])
     assert pr["pr"]["branches"] == {"include": ["main"]}
+
+
+def test_the_guide_makes_environments_and_the_canary_s_host_before_they_are_used(project):
+    pipelines, guide = project.path / ".pipelines", project.path / "docs" / "azure-pipelines.md"
+    used = names_in(pipelines, r"environment: \$\{\{ variables\.PROJECT \}\}(-\w+)$")
+    steps, _, later = guide.read_text("utf-8").partition("## The variable group")
+    made = later.partition("### Approvals")[2].partition("\n## ")[0]
+
+    assert {name for name in used if f"`{project.answers['project_slug']}{name}`" in made} == used
+    assert ("(#approvals)" in steps) == bool(used)
+    assert "K8S_AB_HOST=" not in later, "a release would have nobody to ask"
+    if project.answers["aks"] == "canary":
+        steps, _, last = (project.path / "docs" / "canary.md").read_text("utf-8").partition("\n7. ")
+        assert "azure-pipelines.md#approvals" in steps
+        assert "--name K8S_AB_HOST" in last.partition("\n## ")[0]
+        assert "--name K8S_AB_HOST" not in steps
 
 
 def test_pipelines_start_when_they_should(project):

@@ -1,6 +1,7 @@
 """The canary release of a project: its manifests, and its stages run by a local agent against a local cluster."""
 
 import os
+import re
 import sys
 
 import pytest
@@ -80,6 +81,27 @@ def test_requests_without_a_header_are_shared_out(manifests, serving, weights):
         for target in route["route"]:
             colour = target["headers"]["response"]["set"]["x-api-version"]
             assert target["destination"]["host"].endswith(f"-{colour}")
+
+
+def test_no_request_is_cut_short_or_scored_twice(manifests, baked):
+    """The service waits for a body as long as the route waits for an answer, and so does who proves a stage.
+
+    Without a word about retries, Istio sends a request again after a 503 too, which a model may have answered.
+    """
+    package = baked.path / "src" / baked.answers["package_name"] / "app.py"
+    limits = {
+        int(re.search(rf"^{name} = (\d+)$", file.read_text("utf-8"), re.MULTILINE)[1])
+        for name, file in (
+            ("SECONDS_FOR_BODY", package),
+            ("SECONDS_PER_REQUEST", baked.path / "deployment" / "load_test.py"),
+        )
+    }
+
+    routes = [route for documents in manifests.values() for route in kind(documents, "VirtualService")["spec"]["http"]]
+    assert {route["timeout"] for route in routes} == {f"{limit}s" for limit in limits}
+    for route in routes:
+        assert 0 < route["retries"]["attempts"] <= 2
+        assert set(route["retries"]["retryOn"].split(",")) == {"connect-failure", "refused-stream"}
 
 
 def test_the_gateway_speaks_https_for_one_host_and_nothing_else(manifests, baked):
@@ -313,9 +335,21 @@ def test_a_release_after_one_that_stopped_at_blue_goes_through(empty):
     assert empty.cluster.told() == "green 3 (100)"
 
 
-def test_without_a_namespace_there_is_no_canary(serving, monkeypatch):
+def test_what_fails_is_checked_and_what_would_have_followed_is_not(empty):
+    """The first move of three has something to apply, and fails: there is nothing to say about the others."""
+    empty.release(2, pods="green 2")
+
+    build = empty.release(3, apply=f"Deployment/{empty.slug}-green")
+
+    ended = {step.name: step.result for step in build.stages["Blue_Staging"].jobs["canary"].steps}
+    checks = {name: result for name, result in ended.items() if name.startswith("Check ")}
+    assert checks == {"Check stand_in": "Failed", "Check hand_over": "Skipped", "Check blue_staging": "Skipped"}
+
+
+@pytest.mark.parametrize("name", ["K8S_AB_NAMESPACE", "K8S_AB_HOST"])
+def test_without_a_namespace_or_a_host_there_is_no_canary(serving, monkeypatch, name):
     (group,) = serving.agent.groups.values()
-    monkeypatch.setitem(group, "K8S_AB_NAMESPACE", "")
+    monkeypatch.setitem(group, name, "")
 
     build = serving.release(2)
 

@@ -151,7 +151,7 @@ def test_each_combination_runs_the_stages_it_should(delivery, targets, started):
 
 
 NAMED = {"Deploy_ACI": "ACI_DEPLOYMENT_NAME", "Deploy_AKS": "AKS_DEPLOYMENT_NAME"}
-NAMED |= {"Deploy_Webapp": "WEBAPP_DEPLOYMENT_NAME", "Blue_Staging": "K8S_AB_NAMESPACE"}
+NAMED |= {"Deploy_Webapp": "WEBAPP_DEPLOYMENT_NAME", "Blue_Staging": "K8S_AB_HOST"}
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ def plan(name: str, new: Colour) -> None:
         cluster.write(FOLDER, STAGES[name].installs, then)
     else:
         print("There is nothing to do.")
-    print(f"##vso[task.setvariable variable=TO_APPLY]{str(then is not None).lower()}")
+    print(f"##vso[task.setvariable variable=TO_APPLY_{name}]{str(then is not None).lower()}")
 
 
 def check(name: str, new: Colour) -> None:
@@ -96,8 +96,12 @@ def judge(answers: list[Answer], expected: dict[str, float]) -> str:
 
 def remove(new: Colour) -> None:
     """Remove blue, once green serves the new image alone."""
-    print(f"Now: {told(cluster.read())}.")
-    after("remove_blue", cluster.read(), new)
+    now = cluster.read()
+    print(f"Now: {told(now)}.")
+    then = after("remove_blue", now, new)
+    if then and then.blue:
+        print("Blue is left to the release that has it.")
+        return
     cluster.remove(BLUE)
     print(f"Now: {told(cluster.read())}.")
 

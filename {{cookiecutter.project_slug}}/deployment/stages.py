@@ -86,29 +86,31 @@ def green_staging(now: State, new: Colour) -> State:
 
 def green_100(now: State, new: Colour) -> State:
     need_new("Green", now.green, new)
+    need(runs(now.blue, new), "Blue runs what another release installed.")
     return now._replace(serving=on(GREEN))
 
 
 def remove_blue(now: State, new: Colour) -> State:
+    """Blue goes, unless the next release has it already."""
     need_new("Green", now.green, new)
     need(now.serving == on(GREEN), "Blue serves, so it cannot be removed.")
-    return now._replace(blue=None)
+    return now._replace(blue=None) if runs(now.blue, new) else now
 
 
 def rollback(now: State, new: Colour) -> State:
     """Give all traffic to a colour that has served it, if one is ready; whatever stage failed.
 
     What runs shows how far a release came. Both colours with one image: green was taking over from blue, which has
-    served that image to everybody. Only blue with the new one: green still has what served before.
+    served that image to everybody. Only blue with the new one: green still has what served before. Blue with another
+    one: that is another release, whose traffic stays as it is, unless green is down and blue has the same to serve.
     """
-    if not now.serving:
+    taking_over = now.blue is not None and runs(now.green, now.blue)
+    own = runs(now.blue, new) or (taking_over and not is_ready(now.green))
+    if not now.serving or not own:
         return now
-    served = [colour for colour in (GREEN, BLUE) if colour in now.serving]
-    if now.blue and runs(now.green, now.blue):
-        served.insert(0, BLUE)
-    elif runs(now.blue, new):
-        served.insert(0, GREEN)
+    first, second = (BLUE, GREEN) if taking_over else (GREEN, BLUE)
     ready = {BLUE: is_ready(now.blue), GREEN: is_ready(now.green)}
+    served = [first, *on(second) & now.serving]
     return next((now._replace(serving=on(colour)) for colour in served if ready[colour]), now)
 
 

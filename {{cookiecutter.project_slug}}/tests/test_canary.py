@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
-from deployment import canary
+from deployment import canary, cluster
 from deployment.load_test import Answer
+from deployment.stages import GREEN, Colour, State, on
 from environment_setup.azure_cli import AzureError
 
 HALVES = {"blue": 0.5, "green": 0.5}
@@ -98,3 +99,17 @@ def test_a_vault_may_hold_two_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canary, "az", lambda *words: "the-new-one the-old-one" if "abc-AML-KV" in words else "")
 
     assert canary.key() == "the-new-one"
+
+
+@pytest.mark.parametrize(("blue", "removed"), [("image-2", ["blue"]), (None, ["blue"]), ("image-3", [])])
+def test_blue_is_removed_unless_another_release_has_it(
+    monkeypatch: pytest.MonkeyPatch, blue: str | None, removed: list[str]
+) -> None:
+    new, gone = Colour("image-2", "2"), list[str]()
+    now = State(Colour(blue, "7") if blue else None, new, on(GREEN))
+    monkeypatch.setattr(cluster, "read", lambda: now)
+    monkeypatch.setattr(cluster, "remove", gone.append)
+
+    canary.remove(new)
+
+    assert gone == removed

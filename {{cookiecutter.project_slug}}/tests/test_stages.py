@@ -59,7 +59,7 @@ FIRST = [
 ]
 AFTER_A_FAILURE = [  # of a release of version 1, which stopped at blue
     ("b1* g1!", "stand_in", "b1* g1", "b1* g1"),
-    ("b1* g1", "hand_over", "b1 g1*", "b1* g1"),
+    ("b1* g1", "hand_over", "b1 g1*", "b1 g1*"),
     ("b1 g1*", "blue_staging", "b2 g1*", "b2 g1*"),
 ]
 
@@ -84,12 +84,42 @@ def test_each_stage_leads_to_one_state_and_a_rollback_to_another(now: str, stage
         ("b2!*", "b2!*"),  # there is nothing else
         ("b2!", "b2!"),
         ("b1* g1!", "b1* g1!"),  # green does not start in blue's place
-        ("b1* g3*", "b1 g3*"),  # a release before stopped between the colours
+        ("b1 g1!*", "b1* g1!"),  # green breaks down in blue's place, which has the same
+        ("b1* g3*", "b1* g3*"),  # what runs is another release's: it is left to that one
+        ("b3* g1*", "b3* g1*"),
+        ("b3 g3*", "b3 g3*"),
+        ("b3* g2*", "b3* g2*"),
+        ("b3* g2!*", "b3* g2!*"),
         ("b2 g1", "b2 g1"),  # nobody served
     ],
 )
 def test_a_rollback_finds_what_has_served(failed: str, back: str) -> None:
     assert moved("rollback", failed) == back
+
+
+@pytest.mark.parametrize(
+    ("waits", "next_stage"),
+    [
+        ("b2 g1*", "blue_50"),
+        ("b2* g1*", "blue_100"),
+        ("b2* g1", "green_staging"),
+        ("b2* g2", "green_100"),
+        ("b2 g2*", "remove_blue"),
+    ],
+)
+def test_a_release_that_was_overtaken_leaves_the_other_alone(waits: str, next_stage: str) -> None:
+    """Version 3 is released while version 2 waits for an approval, which comes or is refused at any time."""
+    now, overtaken, other = state(waits), False, Colour("image-3", "3")
+    for name in RELEASE:
+        now = after(name, now, other) or now
+        overtaken |= name == "blue_staging"
+        assert after("rollback", now, NEW) is None or not overtaken, f"{name} is undone"
+        try:
+            then = after(next_stage, now, NEW) or now
+        except AzureError:
+            continue
+        assert then == now or not overtaken, f"{name} is undone"
+    assert text(now) == "g3*"
 
 
 @pytest.mark.parametrize("stage", [name for name in RELEASE if name != "remove_blue"])
@@ -123,6 +153,7 @@ def test_an_image_that_serves_but_is_not_ready_is_installed_again() -> None:
         ("green_staging", "b3* g1"),
         ("green_100", "b2* g1"),
         ("green_100", "b2* g2!"),
+        ("green_100", "b3* g2*"),
         ("remove_blue", "b2* g2"),
         ("remove_blue", "b2* g2*"),
         ("remove_blue", "b2 g1*"),
