@@ -29,7 +29,6 @@ IMAGE = (
     *DEPLOYS,
     ".pipelines/templates/scoring-image.yml",
     "deployment/Dockerfile",
-    "deployment/Dockerfile.dockerignore",
     "deployment/image.py",
     "ml_service/fetch.py",
 )

@@ -266,7 +266,7 @@ def scoring_image(request, build, cookies_session, environment, tmp_path_factory
     fetch = ("-m", f"{baked.answers['package_name']}.fetch", "--output", "../outputs/serving")
     run(root / ".venv" / "bin" / "python", *fetch, cwd=root / "src")
     (root / ".env").write_text("SECRET=not for images", encoding="utf-8")
-    return build(root, "deployment/Dockerfile", SCORING, "--ignorefile", "deployment/Dockerfile.dockerignore")
+    return build(root, "deployment/Dockerfile", SCORING, "--build-arg", "IMAGE_ID=a-build")
 
 
 @contextmanager
@@ -326,7 +326,7 @@ def test_the_scoring_image_predicts_for_whoever_has_a_key_and_writes_nothing(sco
                 stop(service)
 
     assert health[0] == 200
-    assert (health[1]["status"], health[1]["version"]) == ("healthy", 1)
+    assert (health[1]["status"], health[1]["version"], health[1]["image"]) == ("healthy", 1, "a-build")
     assert refused == [401, 401]
     assert (status, len(answer["result"])) == (200, 2)
     assert user == "10001"

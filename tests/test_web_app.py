@@ -34,10 +34,18 @@ def named(letter):
     return f"baseamlcr.azurecr.io/a-slug-scoring@sha256:{letter * 64}"
 
 
-FORMER, NEW, SILENT, OTHER, BROKEN = (named(letter) for letter in "0abcd")
+FORMER, NEW, SILENT, OTHER, BROKEN, SECOND = (named(letter) for letter in "0abcde")
+TAGS = {image: f"7-{number:020}" for number, image in enumerate((FORMER, NEW, SILENT, OTHER, BROKEN, SECOND))}
 PUSHED = {"registry": "baseamlcr.azurecr.io", "repository": "a-slug-scoring", "digest": f"sha256:{'a' * 64}"}
-# What answers when an image runs: which version, and whether it can predict.
-SERVES = {FORMER: (1, True), NEW: (2, True), OTHER: (3, True), BROKEN: (2, False)}
+# What answers when an image is set: which version, whether it can predict, and in which image. One never starts.
+SERVES = {
+    FORMER: (1, True, FORMER),
+    NEW: (2, True, NEW),
+    OTHER: (3, True, OTHER),
+    BROKEN: (2, False, BROKEN),
+    SECOND: (1, True, FORMER),
+}
+NOTHING = (None, False, None)
 
 EXAMPLE = {"application/json": {"schema": {"example": {"data": [[1.0], [2.0]]}}}}
 DESCRIPTION = {"info": {"version": "2"}, "paths": {"/score": {"post": {"requestBody": {"content": EXAMPLE}}}}}
@@ -72,7 +80,12 @@ match words[:2], path:
     case ["rest", _], "/config/configreferences/appsettings/SCORING_KEYS":
         answer = {{"properties": {{"status": state["status"]}}}}
     case ["acr", "show"], _: answer = {{"id": {registry!r}}}
+    case ["acr", "repository"], _:
+        assert after("--name") == "baseamlcr"
+        own = {tags!r}.get("baseamlcr.azurecr.io/" + after("--image"))
+        answer = {{"tags": [*state["tags"], *([own] if state["tagged"] else [])]}}
     case ["role", "assignment"], _:
+        assert "--include-groups" in words and "--include-inherited" in words
         assert after("--assignee-object-id") == state["identity"]["principalId"]
         assert after("--scope") == {registry!r}
         answer = [{{"roleDefinitionId": {roles!r} + "/" + role}} for role in state["roles"]]
@@ -155,7 +168,7 @@ def world(described, certificate, tmp_path):
     tools = tmp_path / "tools"
     tools.mkdir()
     state = tools / "state.json"
-    names = {"app": APP, "registry": REGISTRY, "roles": ROLES}
+    names = {"app": APP, "registry": REGISTRY, "roles": ROLES, "tags": TAGS}
     (tools / "az").write_text(STAND_IN.format(python=sys.executable, state=str(state), **names), encoding="utf-8")
     (tools / "az").chmod(0o755)
 
@@ -169,16 +182,17 @@ def world(described, certificate, tmp_path):
             now = json.loads(state.read_text())
             if now["image"].removeprefix("DOCKER|") in now["gone"]:
                 return self.answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": "no container"})
-            version, _ = SERVES.get(now["image"].removeprefix("DOCKER|"), (None, False))
+            version, _, image = SERVES.get(now["image"].removeprefix("DOCKER|"), NOTHING)
             if version is not None and self.path.startswith("/swagger.json"):
                 return self.answer(HTTPStatus.OK, DESCRIPTION)
             if version is None or self.path != "/healthz":
                 return self.answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": "no container"})
-            return self.answer(HTTPStatus.OK, {"status": "healthy", "model": "a-model", "version": version})
+            told = {"status": "healthy", "model": "a-model", "version": version, "image": TAGS[image]}
+            return self.answer(HTTPStatus.OK, told)
 
         def do_POST(self):
             now = json.loads(state.read_text())
-            _, predicts = SERVES.get(now["image"].removeprefix("DOCKER|"), (None, False))
+            _, predicts, _ = SERVES.get(now["image"].removeprefix("DOCKER|"), NOTHING)
             allowed = self.headers["Authorization"] == f"Bearer {now['key'].split()[0]}"
             status = HTTPStatus.UNAUTHORIZED if not allowed else HTTPStatus.OK if predicts else HTTPStatus.BAD_GATEWAY
             sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -217,6 +231,8 @@ def world(described, certificate, tmp_path):
                 "status": "Resolved",
                 "refreshed": None,
                 "roles": [READER, ACR_PULL],
+                "tags": ["production"],
+                "tagged": True,
                 "key": f"{KEY} the-next-one",
                 "run": {
                     "runId": "ca1",
@@ -239,7 +255,8 @@ def test_a_deployment_sets_the_image_and_is_done_when_its_version_answers(world)
 
     assert world.image() == NEW
     assert len(world.changes()) == 1
-    assert "a-model version 2 serves at https://localhost:" in told
+    assert f"a-model version 2 of image {TAGS[NEW]} serves at https://localhost:" in told
+    assert "warning" not in told
 
 
 def test_the_key_is_in_no_log_and_on_no_command_line(world):
@@ -266,8 +283,8 @@ def test_the_real_smoke_test_has_the_last_word(world, described, environment, im
 @pytest.mark.parametrize(
     ("image", "why"),
     [
-        pytest.param(SILENT, "a-model version 2 did not come up .*last it answered: no model", id="never_healthy"),
-        pytest.param(OTHER, "a-model version 2 did not come up .*answered: a-model version 3", id="another_version"),
+        pytest.param(SILENT, "a-model version 2 .*did not come up .*last it answered: no model", id="never_healthy"),
+        pytest.param(OTHER, "a-model version 2 .*did not come up .*answered: a-model version 3", id="another_version"),
         pytest.param(BROKEN, "The smoke test failed: see what it said above", id="no_predictions"),
     ],
 )
@@ -275,9 +292,39 @@ def test_an_image_that_does_not_serve_is_replaced_by_the_former_one(world, image
     told = world.deploy(image, code=1)
 
     assert world.image() == FORMER
-    said = f"^error: {why}.* Its former image {FORMER} was put back: a-model version 1 serves again\\.$"
+    again = f"a-model version 1 of image {TAGS[FORMER]} serves again"
+    said = f"^error: {why}.* Its former image {FORMER} was put back: {again}\\.$"
     assert re.search(said, told, re.MULTILINE), told
     assert "error: " in told.splitlines()[-1]
+
+
+def test_a_second_image_of_the_same_version_that_never_starts_is_not_taken_for_the_former(world):
+    (world.root / "model.json").write_text('{"name": "a-model", "version": 1}', encoding="utf-8")
+
+    told = world.deploy(SECOND, code=1)
+
+    assert world.image() == FORMER
+    assert f"a-model version 1 of image {TAGS[SECOND]} did not come up" in told
+    assert f"was put back: a-model version 1 of image {TAGS[FORMER]} serves again." in told
+
+
+@pytest.mark.parametrize("tags", [[], [f"local-{1:020}"]], ids=["none", "two"])
+def test_an_image_that_its_tag_does_not_tell_apart_is_not_deployed(world, tags):
+    world.set(tags=tags, tagged=bool(tags))
+
+    told = world.deploy(NEW, code=1)
+
+    assert "has not the one tag that `python3 -m deployment.image` gives: build it anew." in told
+    assert world.changes() == []
+
+
+def test_roles_that_may_let_it_pull_are_a_warning(world):
+    world.set(roles=[READER])
+
+    told = world.deploy(NEW)
+
+    assert f'do not let it pull, `az role assignment create --role "AcrPull" {IDENTITY}' in told
+    assert world.image() == NEW
 
 
 def test_a_change_that_azure_refuses_is_undone_too(world):
@@ -286,7 +333,7 @@ def test_a_change_that_azure_refuses_is_undone_too(world):
     told = world.deploy(NEW, code=1)
 
     assert world.image() == FORMER
-    assert re.search(r"error: az rest .*Forbidden.* was put back: a-model version 1 serves again", told)
+    assert re.search(r"error: az rest .*Forbidden.* was put back: a-model version 1 of .* serves again", told)
 
 
 def test_a_former_image_that_cannot_be_put_back_is_told_loudly(world):
@@ -304,11 +351,11 @@ def test_a_former_image_that_does_not_answer_any_more_is_told_loudly(world):
 
     told = world.deploy(NEW, code=1)
 
-    failed = f"PUTTING BACK {FORMER} FAILED: a-model version 1 did not come up"
+    failed = f"PUTTING BACK {FORMER} FAILED: a-model version 1 of image {TAGS[FORMER]} did not come up"
     assert re.search(f"error: The smoke test failed.*{failed}", told)
 
 
-def test_a_build_that_is_cancelled_goes_back_too(world):
+def test_ctrl_c_goes_back_too(world):
     words = ("-m", "deployment.web_app", "--image", SILENT, "--timeout", "60", "--every", "0.1")
     inherited = {**os.environ, **world.environment}
     with subprocess.Popen(
@@ -320,7 +367,7 @@ def test_a_build_that_is_cancelled_goes_back_too(world):
         told = started.communicate(timeout=30)[1]
 
     assert (started.returncode, world.image()) == (1, FORMER)
-    assert "The build was cancelled. Its former image" in told
+    assert "It was interrupted. Its former image" in told
 
 
 def test_a_first_deployment_that_fails_says_that_nothing_had_served(world):
@@ -368,7 +415,7 @@ IDENTITY = "--assignee-object-id an-identity --assignee-principal-type ServicePr
             id="pulls_with_a_password",
         ),
         pytest.param(
-            {"roles": [READER]},
+            {"roles": []},
             f'pull from {REGISTRY}: `az role assignment create --role "AcrPull" {IDENTITY} --scope "{REGISTRY}"`',
             id="may_not_pull",
         ),
@@ -455,7 +502,8 @@ def test_an_image_is_built_in_the_registry_and_named_by_its_digest(world):
 
     (build,) = world.calls("acr", "build")
     assert re.search(
-        r"^acr build --registry baseamlcr --image a-slug-scoring:7-\d{20} --file deployment/Dockerfile "
+        r"^acr build --registry baseamlcr --image a-slug-scoring:(7-\d{20}) --build-arg IMAGE_ID=\1 "
+        r"--file deployment/Dockerfile "
         r"--platform linux/amd64 --no-wait \. ",
         build,
     )
@@ -517,16 +565,20 @@ def test_without_a_model_nothing_is_built(world):
 
 def test_the_image_holds_what_is_locked_the_package_and_the_model(described):
     text = (described.path / "deployment" / "Dockerfile").read_text("utf-8")
-    ignored = (described.path / "deployment" / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
+    ignored = (described.path / ".dockerignore").read_text("utf-8").splitlines()
 
     copied = re.findall(r"^COPY (\S+) \S+$", text, re.MULTILINE)
     package = f"src/{described.answers['package_name']}"
     assert copied == ["requirements/score.txt", package, "outputs/serving"]
     assert [line for line in ignored if not line.startswith("#")] == [
         "*",
-        *(f"!{path}" for path in copied),
+        "!requirements",
+        *(f"!{path}" for path in copied[1:]),
         "**/__pycache__",
+        "**/.env",
     ]
+    assert not list(described.path.glob("*/*.dockerignore"))  # one file for both images: older programs read no other
+    assert re.search(r"^ARG IMAGE_ID\nENV IMAGE_ID=\$\{IMAGE_ID\}$", text, re.MULTILINE)
     assert re.search(r"^ARG BASE_IMAGE=\S+:\d+\.\d+\.\d+-\S+$", text, re.MULTILINE)
     assert text.count("pip") == text.count("--require-hashes") + 2
     assert re.search(r"^USER [1-9]\d+:[1-9]\d+$", text, re.MULTILINE)

@@ -73,11 +73,15 @@ def check_pull(app: App, image: str) -> None:
     registry = az("acr", "show", "--name", image.partition(".")[0])["id"]
     roles = az(
         *("role", "assignment", "list", "--assignee-object-id", app.identity, "--scope", registry),
-        *("--include-inherited", "--fill-principal-name", "false", "--fill-role-definition-name", "false"),
+        *("--include-groups", "--include-inherited"),
+        *("--fill-principal-name", "false", "--fill-role-definition-name", "false"),
     )
-    if not MAY_PULL & {one["roleDefinitionId"].rpartition("/")[2] for one in roles}:
-        mend = assign("AcrPull", app.identity, registry)
+    if MAY_PULL & {one["roleDefinitionId"].rpartition("/")[2] for one in roles}:
+        return
+    mend = assign("AcrPull", app.identity, registry)
+    if not roles:
         raise AzureError(f"{app.host} may not pull from {registry}: `{mend}` lets it.")
+    print(f"warning: {app.host} has other roles at {registry}. If they do not let it pull, `{mend}` does.", flush=True)
 
 
 def check_key(app: App, vault: str) -> None:

@@ -15,6 +15,7 @@ from environment_setup.azure_cli import AzureError, az, program, setting, show
 
 DOCKERFILE = "deployment/Dockerfile"
 COPIED = Path("outputs/serving")  # where the Dockerfile finds the model
+TAG = re.compile(r"(\d+|local)-\d{20}")
 
 
 def place(folder: Path) -> None:
@@ -27,16 +28,15 @@ def place(folder: Path) -> None:
 
 
 def tag() -> str:
-    """Return a name that no other build has. Deployments do not use it; people do."""
+    """Return a name that no other build has. It is never deployed by it, but /healthz tells it."""
     return f"{os.environ.get('BUILD_BUILDID') or 'local'}-{datetime.now(tz=UTC):%Y%m%d%H%M%S%f}"
 
 
-def build(registry: str, image: str) -> dict[str, Any]:
+def build(registry: str, repository: str, tag: str) -> dict[str, Any]:
     """Build in the registry, show the log, and return the run."""
     where = ("--registry", registry)
-    queued = az(
-        "acr", "build", *where, "--image", image, "--file", DOCKERFILE, "--platform", "linux/amd64", "--no-wait", "."
-    )
+    what = ("--image", f"{repository}:{tag}", "--build-arg", f"IMAGE_ID={tag}", "--file", DOCKERFILE)
+    queued = az("acr", "build", *where, *what, "--platform", "linux/amd64", "--no-wait", ".")
     show("acr", "task", "logs", *where, "--run-id", queued["runId"])
     run: dict[str, Any] = az("acr", "task", "show-run", *where, "--run-id", queued["runId"])
     return run
@@ -62,7 +62,7 @@ def main() -> None:
     with program():
         registry, repository = f"{setting('BASE_NAME').lower()}amlcr", setting("SCORING_IMAGE_NAME")
         place(arguments.folder)
-        image = built(build(registry, f"{repository}:{tag()}"), repository)
+        image = built(build(registry, repository, tag()), repository)
         arguments.output.write_text(f"{image}\n", encoding="utf-8")
         print(f"Built {image}.")
         if "TF_BUILD" in os.environ:

@@ -1,7 +1,8 @@
 """Set the Web App to a scoring image, and prove that it serves the wanted version; else put the former image back.
 
 WEBAPP_DEPLOYMENT_NAME, RESOURCE_GROUP and BASE_NAME say which app and which Key Vault, model.json which version must
-answer. ml_service/smoke_test.py then asks it for predictions, with a key that no command line and no log sees.
+answer, the image's tag in the registry from which image. ml_service/smoke_test.py then asks for predictions, with a
+key that no command line and no log sees.
 """
 
 import argparse
@@ -18,7 +19,8 @@ from typing import Any, NamedTuple
 
 from deployment import app_service
 from deployment.app_service import App
-from environment_setup.azure_cli import AzureError, program, setting
+from deployment.image import TAG
+from environment_setup.azure_cli import AzureError, az, program, setting
 
 SETTLED = 3  # good answers in a row
 LARGEST_ANSWER = 2**16
@@ -31,17 +33,27 @@ class Patience(NamedTuple):
     every: float
 
 
-def wanted(file: Path) -> str:
-    """Return what /healthz must answer: name and version of the model that was judged."""
+def wanted(file: Path) -> tuple[str, int]:
+    """Return name and version of the model that was judged."""
     try:
         model = json.loads(file.read_text(encoding="utf-8"))
-        return shown(model["name"], int(model["version"]))
+        return model["name"], int(model["version"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise AzureError(f"{file} names no model ({error!r}): it is the artifact `model` of a build.") from error
 
 
-def shown(name: Any, version: Any) -> str:
-    return f"{name} version {version}"
+def tag(image: str) -> str:
+    """Return the tag that image.py gave an image, which its container tells."""
+    registry, _, name = image.partition("/")
+    told = az("acr", "repository", "show", "--name", registry.partition(".")[0], "--image", name)
+    own: list[str] = [one for one in told.get("tags") or [] if TAG.fullmatch(one)]
+    if len(own) != 1:
+        raise AzureError(f"{image} has not the one tag that `python3 -m deployment.image` gives: build it anew.")
+    return own[0]
+
+
+def shown(name: Any, version: Any, tag: Any) -> str:
+    return f"{name} version {version} of image {tag or 'unknown'}"
 
 
 def serving(host: str, seconds: float = 10) -> str | None:
@@ -49,7 +61,7 @@ def serving(host: str, seconds: float = 10) -> str | None:
     try:
         with urllib.request.urlopen(f"https://{host}/healthz", timeout=seconds) as answer:
             told = json.loads(answer.read(LARGEST_ANSWER))
-        return shown(told["model"], told["version"]) if told["status"] == "healthy" else None
+        return shown(told["model"], told["version"], told.get("image")) if told["status"] == "healthy" else None
     except (OSError, HTTPException, KeyError, TypeError, ValueError):
         return None
 
@@ -99,7 +111,7 @@ def deploy(app: App, image: str, model: str, key: str, patience: Patience) -> No
         wait_for(model, app.host, patience)
         smoke_test(app.host, key)
     except (AzureError, KeyboardInterrupt) as error:
-        why = str(error) or "The build was cancelled."
+        why = str(error) or "It was interrupted."
         if image == former:
             raise AzureError(f"{why} It ran this image before, so there is no other to put back.") from error
         raise AzureError(f"{why} {put_back(app, former, before, patience)}") from error
@@ -120,10 +132,10 @@ def main() -> None:
     parser.add_argument("--every", default=5.0, type=float, help="seconds between two questions (%(default)s)")
     arguments = parser.parse_args()
     with program():
-        model, app, vault = wanted(arguments.model), app_service.find(), f"{setting('BASE_NAME')}-AML-KV"
+        judged, app, vault = wanted(arguments.model), app_service.find(), f"{setting('BASE_NAME')}-AML-KV"
         app_service.check_pull(app, arguments.image)
         app_service.check_key(app, vault)
-        key = app_service.key(vault)
+        key, model = app_service.key(vault), shown(*judged, tag(arguments.image))
         deploy(app, arguments.image, model, key, Patience(arguments.timeout, arguments.every))
         print(f"{model} serves at https://{app.host}/score.")
 

@@ -50,6 +50,15 @@ def test_listens_on_this_machine_only(url: str) -> None:
     assert url.startswith("http://127.0.0.1:")
 
 
+@pytest.mark.parametrize(("image", "told"), [("", {}), ("7-2", {"image": "7-2"})], ids=["unknown", "known"])
+def test_says_its_image(monkeypatch: pytest.MonkeyPatch, served: Path, image: str, told: app.Message) -> None:
+    monkeypatch.setenv("IMAGE_ID", image)
+
+    page = json.loads(app.application(served).page("GET", "/healthz").body)
+
+    assert {name: page[name] for name in page.keys() - {"status", "model", "version"}} == told
+
+
 def test_scores(url: str) -> None:
     response = post(url, SAMPLE_BODY)
 

@@ -39,10 +39,11 @@ log = logging.getLogger(__name__)
 class App:
     """The ASGI application. What it answers to GET never changes, so it is made once."""
 
-    def __init__(self, service: Service, known: Keys = ()) -> None:
+    def __init__(self, service: Service, known: Keys = (), image: str = "") -> None:
         self.service = service
         self.keys = known
-        health = orjson.dumps({"status": "healthy", "model": service.name, "version": service.version})
+        told = {"status": "healthy", "model": service.name, "version": service.version}
+        health = orjson.dumps({**told, "image": image} if image else told)
         self.pages = {"/": health, "/healthz": health, "/swagger.json": scoring.description(service)}
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -158,7 +159,7 @@ def configure(app: Any, workers: int | None = None) -> uvicorn.Config:
 @program()
 def application(folder: Path) -> App:
     """Make the application anew, in a worker."""
-    return App(scoring.load(folder), keys.read(os.environ.get("SCORING_KEYS", "")))
+    return App(scoring.load(folder), keys.read(os.environ.get("SCORING_KEYS", "")), os.environ.get("IMAGE_ID", ""))
 
 
 @program()
