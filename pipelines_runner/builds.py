@@ -16,6 +16,13 @@ from urllib.parse import urlsplit
 from .runner import Agent, Build
 
 TOKEN = "token of the job"  # noqa: S105 - what Job gives to scripts
+RESULTS = {
+    "Succeeded": "succeeded",
+    "SucceededWithIssues": "partiallySucceeded",
+    "Failed": "failed",
+    "Canceled": "canceled",
+    "Skipped": "succeeded",
+}
 ASKED = re.compile(r"/([^/]+)/_apis/build/builds/(\d+)(/artifacts)?")
 
 
@@ -66,7 +73,9 @@ def answer(agent: Agent, path: str, authorization: str) -> tuple[HTTPStatus, dic
 def about(build: Build, agent: Agent) -> dict[str, Any]:
     files = list(agent.pipelines.values())
     definition = {"id": files.index(build.file) + 1, "name": list(agent.pipelines)[files.index(build.file)]}
-    return {"id": int(build.number), "status": "completed", "deleted": False, "definition": definition}
+    branch = agent.predefined["Build.SourceBranch"]
+    ended = {"status": "completed", "result": RESULTS[build.result]}
+    return {"id": int(build.number), **ended, "sourceBranch": branch, "deleted": False, "definition": definition}
 
 
 def artifacts(build: Build) -> dict[str, Any]:

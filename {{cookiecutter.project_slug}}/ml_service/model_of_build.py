@@ -2,7 +2,8 @@
 
 ``find`` looks for the build's model.json: the build that MODEL_BUILD_ID names, or else the one whose end started this
 pipeline; never the latest one. ``read`` tells other jobs what the file says. A build that registered no model is
-a success, and nothing follows. Standard library only, so that a job that needs no more sets up no more.
+a success, and nothing follows. Both the build and this run must be of main, where changes are reviewed. There is only
+the standard library here, so that a job that needs no more sets up no more.
 """
 
 import argparse
@@ -23,6 +24,8 @@ FILE = Path("model.json")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 NUMBER = re.compile(r"[0-9]{1,10}")
 LONGEST = 10_000_000  # bytes of an answer
+MAIN = "refs/heads/main"
+ENDED_WELL = ("succeeded", "partiallySucceeded")
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -45,6 +48,8 @@ def shown(value: object) -> str:
 
 def chosen() -> str:
     """Return the number of the build."""
+    if setting("BUILD_SOURCEBRANCH") != MAIN:
+        raise UserError(f"This run is of {shown(setting('BUILD_SOURCEBRANCH'))}: start it on main.")
     asked = setting("MODEL_BUILD_ID")
     if asked and not NUMBER.fullmatch(asked):
         raise UserError(f"modelBuildId is {shown(asked)}: it must be the number of a build, as its address has it.")
@@ -70,19 +75,21 @@ def ask(path: str) -> dict[str, Any] | None:
 
 
 def find(build: str) -> bool:
-    """Return whether a build has a model to hand on. One that is not a build of ci.yml, or is gone, is an error."""
+    """Return whether a build has a model to hand on. One that will not do, or is gone, is an error."""
     found = ask(f"builds/{build}")
     if not found or found.get("deleted"):
         raise UserError(f"There is no build {build} in this project, or it was deleted: name another.")
     if str(dict(found.get("definition") or {}).get("id")) != setting("RESOURCES_PIPELINE_CI_PIPELINEID"):
         wanted = setting("RESOURCES_PIPELINE_CI_PIPELINENAME")
         raise UserError(f"Build {build} is of another pipeline: name one of {wanted}.")
-    artifacts = (ask(f"builds/{build}/artifacts") or {}).get("value") or []
-    if ARTIFACT in [one.get("name") for one in artifacts]:
-        return True
+    if found.get("sourceBranch") != MAIN:
+        raise UserError(f"Build {build} is of {shown(found.get('sourceBranch'))}: name one of main.")
     if found.get("status") != "completed":
-        raise UserError(f"Build {build} has not ended, and registered no model so far: wait for it.")
-    return False
+        raise UserError(f"Build {build} has not ended: wait for it.")
+    if found.get("result") not in ENDED_WELL:
+        raise UserError(f"Build {build} ended with {shown(found.get('result'))}: name one that succeeded.")
+    artifacts = (ask(f"builds/{build}/artifacts") or {}).get("value") or []
+    return ARTIFACT in [one.get("name") for one in artifacts]
 
 
 def read() -> tuple[str, int]:

@@ -12,7 +12,13 @@ from ml_service import model_of_build
 
 from {{ cookiecutter.package_name }}.program import UserError
 
-BUILD: dict[str, Any] = {"id": 12, "status": "completed", "definition": {"id": 3}}
+BUILD: dict[str, Any] = {
+    "id": 12,
+    "status": "completed",
+    "result": "partiallySucceeded",
+    "sourceBranch": "refs/heads/main",
+    "definition": {"id": 3},
+}
 MODEL = {"value": [{"name": "model"}]}
 OTHER = {"value": [{"name": "coverage"}]}
 
@@ -52,6 +58,7 @@ def devops(monkeypatch: pytest.MonkeyPatch) -> Iterator[DevOps]:
         "NO_PROXY": "127.0.0.1",
         "SYSTEM_ACCESSTOKEN": "secret",
         "BUILD_REASON": "ResourceTrigger",
+        "BUILD_SOURCEBRANCH": "refs/heads/main",
         "MODEL_BUILD_ID": "",
         "RESOURCES_PIPELINE_CI_PIPELINEID": "3",
         "RESOURCES_PIPELINE_CI_PIPELINENAME": "the-ci",
@@ -74,6 +81,13 @@ def test_the_build_is_the_one_that_was_asked_for_or_else_the_one_that_started_th
     assert model_of_build.chosen() == "7"
     monkeypatch.setenv("MODEL_BUILD_ID", "$(MODEL_BUILD_ID)")
     with pytest.raises(UserError, match="name one with modelBuildId"):
+        model_of_build.chosen()
+
+
+def test_a_run_of_another_branch_than_main_is_refused(devops: DevOps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUILD_SOURCEBRANCH", "refs/heads/feature")
+
+    with pytest.raises(UserError, match="start it on main"):
         model_of_build.chosen()
 
 
@@ -103,7 +117,9 @@ def test_a_build_has_a_model_if_it_has_the_artifact(devops: DevOps, artifacts: A
         ({"12": {**BUILD, "deleted": True}}, "There is no build 12"),
         ({"12": {**BUILD, "definition": {"id": 4}}}, "Build 12 is of another pipeline: name one of the-ci"),
         ({"12": {}}, "Build 12 is of another pipeline|There is no build 12"),
-        ({"12": {**BUILD, "status": "inProgress"}, "12/artifacts": OTHER}, "has not ended"),
+        ({"12": {**BUILD, "sourceBranch": "refs/heads/feature"}}, "Build 12 is of 'refs/heads/feature'"),
+        ({"12": {**BUILD, "status": "inProgress", "result": None}}, "has not ended"),
+        ({"12": {**BUILD, "result": "failed"}}, "ended with 'failed'"),
         ({"12": "<html>Sign in</html>"}, "gave no answer"),
         ({"12": "[1, 2]"}, "gave no answer"),
     ],
