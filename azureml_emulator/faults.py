@@ -14,8 +14,9 @@ SENTENCES = {
     429: ("TooManyRequests", "The request is throttled: too many requests."),
     500: ("ServiceError", "InternalServerError"),
 }
-# An operation that failed changes nothing; when it is lost, what was there before is gone as well.
-OPERATIONS = ("", "failed", "lost")
+# An operation that failed changes nothing; when it is lost, what was there before is gone as well. A slow one does
+# nothing for a while.
+OPERATIONS = ("", "failed", "lost", "slow")
 
 
 @dataclass
@@ -71,6 +72,8 @@ class Faults:
             raise Refusal(400, "BadRule", f"An operation may be {' or '.join(filter(None, OPERATIONS))}.")
         if rule.path and rule.status is None and not rule.delay:
             raise Refusal(400, "BadRule", "A fault with a path has a status, a delay or both.")
+        if rule.operation == "slow" and not rule.delay:
+            raise Refusal(400, "BadRule", "A slow operation has a delay.")
         try:
             re.compile(rule.path)
         except re.error as error:

@@ -4,6 +4,7 @@ import hmac
 import re
 import secrets
 import threading
+import time
 import traceback
 from typing import Any
 
@@ -176,6 +177,8 @@ def _begin(state: State, wanted: dict[str, Any], known: dict[str, Any] | None) -
 
 def _operate(state: State, operation: str, wanted: dict[str, Any], known: dict[str, Any] | None) -> None:
     name, error, lost = wanted["name"], None, False
+    if rule := state.faults.for_operation("slow"):
+        time.sleep(rule.delay)
     try:
         if rule := state.faults.for_operation("failed", "lost"):
             error, lost = FAILED, rule.operation == "lost"
@@ -195,8 +198,10 @@ def _operate(state: State, operation: str, wanted: dict[str, Any], known: dict[s
     elif error:
         ends = known or wanted
     with state.lock:
-        if state.documents.get(KIND, name):  # it may have been deleted
+        if state.documents.get(KIND, name):
             state.documents.put(KIND, name, ends)
+        else:  # it was deleted
+            state.serving.stop(name)
         state.documents.update(OPERATIONS, operation, state="Failed" if error else "Succeeded", error=error)
 
 

@@ -5,6 +5,7 @@ How it ends::
     the service answers as that version     exit 0
     failed, and another version served      exit 1, that version serves, put back if need be
     failed, and there was no service        exit 1, nothing is left behind
+    failed, and that cannot be reached      exit 1, the last line says what is, and what to do
 """
 
 import logging
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from azureml.core import Environment, Model, Webservice, Workspace
-from azureml.exceptions import AzureMLException
 
 from {{ cookiecutter.package_name }} import smoke_test
 from {{ cookiecutter.package_name }}.program import UserError
@@ -60,7 +60,7 @@ def former(described: dict[str, Any] | None, name: str, kind: str) -> Former | N
         raise UserError(f"Service {name} was not made by this program: choose another name.")
     if described["computeType"] != kind:
         raise UserError(f"Service {name} is of type {described['computeType']}, not {kind}: choose another name.")
-    if described.get("state") == "Transitioning":
+    if described.get("state") == service.CHANGING:
         raise UserError(f"Service {name} is being changed by somebody else: run this again when that is done.")
     return Former(described)
 
@@ -83,7 +83,7 @@ def begin(workspace: Workspace, name: str, target: Target, version: Version, set
 
 def check(found: Webservice, version: Version) -> None:
     """Raise unless the service predicts, and as this version."""
-    where = address(found)
+    where = persist(lambda: address(found))
     smoke_test.tell(smoke_test.within_bounds(where.url, where.key, version.number))
 
 
@@ -98,34 +98,61 @@ def deploy(workspace: Workspace, name: str, target: Target, version: Version, se
         check(deployed, version)
     except Exception as error:
         outcome = f"{version} was not deployed to {name}. {why(error)}"
+        log.info("%s Going back.", outcome)  # which takes its time
         raise UserError(f"{outcome}\n{go_back(workspace, name, target, before)}") from error
     return deployed
 
 
 def go_back(workspace: Workspace, name: str, target: Target, before: Former | None) -> str:
-    """See to it that what served before serves, and say what does."""
-    described = service.find(workspace, name)
+    """See to it that what served before serves, and say what does. It raises nothing: the first reason must be told."""
+    try:
+        return put_back(workspace, name, target, before) if before else remove(workspace, name, target)
+    except service.NotDoneError:
+        return (
+            f"Service {name} is still being changed, and nobody can say what it will serve: "
+            "when the studio shows that it is done, deploy again what is to serve."
+        )
+    except Exception as error:
+        return f"Nobody can say what {name} serves: see in the studio, and deploy again what is to serve. {why(error)}"
+
+
+def remove(workspace: Workspace, name: str, target: Target) -> str:
+    """Delete what a first deployment has left, and say so."""
+    try:
+        if service.find(workspace, name) is None:
+            return f"There is no service {name}, as before."
+        found = persist(lambda: Webservice(workspace, name))
+        show_log(found)
+        service.delete(found, target.minutes)
+    except Exception as error:
+        remedy = "see in the studio whether it is gone, and delete it there if not"
+        return f"There was no service {name} before, and deleting what this has left failed: {remedy}. {why(error)}"
+    return f"There was no service {name} before, and what this has left was deleted."
+
+
+def put_back(workspace: Workspace, name: str, target: Target, before: Former) -> str:
+    """Let the version before serve if it does not, once nothing changes the service any more, and say what serves."""
+    described = service.settled(workspace, name, target.minutes)
     if described is None:
-        return f"There is no service {name}, as before."
-    found = Webservice(workspace, name)
+        return f"Nothing serves now: there is no service {name} any more."
+    found = persist(lambda: Webservice(workspace, name))
     show_log(found)
-    if before is None:
-        found.delete()
-        return f"There was no service {name} before, and what this has left was deleted."
-    outcome = f"{before.version} still serves."
-    try:
-        if Former(described).request != before.request:
-            log.info("Putting %s back.", before.version)
-            found.update(inference_config=before, tags=before.tags)
+    how, trouble = "still serves.", ""
+    if Former(described).request != before.request:
+        log.info("Putting %s back.", before.version)
+        how = "was put back, and serves."
+        try:
+            persist(lambda: found.update(inference_config=before, tags=before.tags))
             service.wait(found, target.minutes)
-            outcome = f"{before.version} was put back, and serves."
-    except Exception as error:
-        outcome = f"{before.version} serves, but could not be put back whole. {why(error)}"
+        except Exception as error:
+            trouble = f" {why(error)}"
+            how = f"serves, but could not be put back whole.{trouble}"
+            service.settled(workspace, name, target.minutes)
     try:
-        check(found, before.version)
+        check(persist(lambda: Webservice(workspace, name)), before.version)
     except Exception as error:
-        return f"Nothing serves now: {before.version} does not either. {why(error)}"
-    return outcome
+        return f"Nothing that was tested serves now: {before.version} does not either.{trouble} {why(error)}"
+    return f"{before.version} {how}"
 
 
 def why(error: Exception) -> str:
@@ -137,7 +164,7 @@ def show_log(found: Webservice) -> None:
     """Show the end of what the service has printed, if Azure ML has that."""
     try:
         quote(str(found.get_logs(num_lines=20) or ""))
-    except AzureMLException:
+    except Exception:  # whatever it is, it must not keep anybody from going back
         log.info("Azure ML has no log of %s.", found.name)
 
 

@@ -24,12 +24,18 @@ from .settings import Settings
 
 DEPLOYMENT = ROOT / "deployment"
 ENDED = ("Succeeded", "Failed", "Canceled", "Cancelled", "TimedOut")
+CHANGING = "Transitioning"  # the state of a service while an operation runs
 EVERY = 15.0  # seconds at most between looks
+MINUTE = 60.0  # seconds
 STRICT = ConfigDict(extra="forbid", frozen=True)
 
 State = TypeVar("State", bound=tuple[Any, ...])
 
 log = logging.getLogger(__name__)
+
+
+class NotDoneError(UserError):
+    """An operation has not ended in its time, and goes on."""
 
 
 class Certificate(BaseModel):
@@ -109,7 +115,7 @@ def inference(workspace: Workspace, version: Version, folder: Path) -> Inference
     return InferenceConfig(f"{PACKAGE}/score.py", source_directory=str(folder / "src"), environment=environment)
 
 
-def until_ended(look: Callable[[], State], minutes: float) -> State:
+def until_ended(look: Callable[[], State], minutes: float, ended: Callable[[str], bool] = ENDED.__contains__) -> State:
     """Show how an operation goes until it ends, and return how. ``look`` gives its state first."""
     began, told = time.monotonic(), ""
     while True:
@@ -117,10 +123,10 @@ def until_ended(look: Callable[[], State], minutes: float) -> State:
         passed = time.monotonic() - began
         if told != (told := stage(state)):
             log.info("%5.0f s  %s", passed, told)
-        if state[0] in ENDED:
+        if ended(state[0]):
             return state
-        if passed > minutes * 60:
-            raise UserError(f"The operation was not done after {minutes:g} minutes: see in the studio how it goes on.")
+        if passed > minutes * MINUTE:
+            raise NotDoneError(f"The operation was not done after {minutes:g} minutes: the studio shows how it goes.")
         time.sleep(min(EVERY, 1 + passed / 10))
 
 
@@ -133,9 +139,30 @@ def stage(state: tuple[Any, ...]) -> str:
 def wait(service: Webservice, minutes: float) -> None:
     """Wait until the operation that was begun has ended, and raise unless it succeeded."""
     state, error, _ = until_ended(service._get_operation_state, minutes)
-    service.update_deployment_state()
+    if state == "Succeeded" or not error:
+        persist(service.update_deployment_state)
     if state != "Succeeded":
         raise UserError(f"Azure ML says {state}: {told(error or service.error)}")
+
+
+def settled(workspace: Workspace, name: str, minutes: float) -> dict[str, Any] | None:
+    """Return a service as ``find`` does, once no operation changes it any more, whoever began that."""
+
+    def look() -> tuple[str, dict[str, Any] | None]:
+        found = Webservice._get(workspace, name)
+        return (str(found.get("state")) if found else "no service"), found
+
+    return until_ended(look, minutes, lambda state: state != CHANGING)[1]
+
+
+def delete(service: Webservice, minutes: float) -> None:
+    """Delete a service, and raise unless that succeeded. The SDK would wait for the end without a bound."""
+    service._wait_for_operation_to_complete = lambda *_: None
+    persist(service.delete)
+    if service._operation_endpoint:
+        state, error, _ = until_ended(service._get_operation_state, minutes)
+        if state != "Succeeded":
+            raise UserError(f"Azure ML says {state}: {told(error)}")
 
 
 def told(error: Any) -> str:

@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import math
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,12 @@ import pytest
 pytest.importorskip("azureml.core", reason="Azure ML's SDK has no build for this machine")
 
 from azureml.core.webservice import AciWebservice, AksWebservice
-from ml_service import deploy, judged, service
+from azureml.exceptions import WebserviceException
+from ml_service import deploy, judged, program, service
 from ml_service.service import Certificate, Target
 
 from {{ cookiecutter.package_name }}.program import UserError
+from {{ cookiecutter.package_name }}.registry import Version
 
 TARGETS: list[type[Target]] = [getattr(import_module(f"ml_service.{name}"), name.title()) for name in deploy.TARGETS]
 SDK = {"ACI": AciWebservice, "AKS": AksWebservice}
@@ -91,6 +95,124 @@ def test_an_operation_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -
 
     with pytest.raises(UserError, match="not done after"):
         service.until_ended(lambda: ("Running", None, {}), 0.001)
+
+
+BEFORE = "version 12 of a-model"
+FIRST = "There was no service a-service before, and"
+FOR_EVER = math.inf
+
+
+class Cloud:
+    """Azure ML with at most one service, and its time. A change takes its seconds; a call is refused so many times."""
+
+    name, scoring_uri, error = "a-service", "https://a.example/score", None
+
+    def __init__(
+        self, served: int | None, lasts: float = 0, failing: bool = False, goes: float = 0, **refused: float
+    ) -> None:
+        self.now, self.ends, self.lasts, self.failing, self.goes, self.refused = 0.0, 0.0, lasts, failing, goes, refused
+        self.serves, self.wanted, self.log = served, served, list[str]()
+        self._operation_endpoint: str | None = None
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def __call__(self, workspace: None, name: str) -> "Cloud":
+        return self
+
+    def _refuse(self, call: str) -> None:
+        self.refused[call] = self.refused.get(call, 0) - 1
+        if self.refused[call] >= 0:
+            raise WebserviceException(f"Received bad response\nResponse Code: 503\nContent: no {call} now")
+
+    def _get(self, workspace: None, name: str) -> dict[str, Any] | None:
+        if self.log:
+            self._refuse("find")
+        if self.now >= self.ends:
+            self.serves = self.wanted
+        state = "Healthy" if self.now >= self.ends else "Transitioning"
+        return {**SERVICE, "state": state, "environmentImageRequest": request(self.serves)} if self.serves else None
+
+    def begin(self, *_: Any) -> "Cloud":
+        self.log.append("begin")
+        self.wanted, self.ends = 13, self.now + self.lasts
+        self.serves = self.serves or 13
+        return self
+
+    def _get_operation_state(self) -> tuple[str, str | None, dict[str, Any]]:
+        state = "Failed" if self.failing else "Succeeded"
+        return ("Running" if self.now < self.ends else state), "REASON", {}
+
+    def update_deployment_state(self) -> None:
+        self._get(None, self.name)
+
+    def get_logs(self, num_lines: int) -> str:
+        raise ConnectionError("no log now")
+
+    def update(self, inference_config: deploy.Former, tags: dict[str, str]) -> None:
+        self._refuse("update")
+        self.log.append("update")
+        self.wanted, self.ends, self.failing = inference_config.version.number, self.now + self.goes, False
+
+    def delete(self) -> None:
+        self._refuse("delete")
+        self.log.append("delete")
+        self._operation_endpoint, self.ends, self.failing = "operations/1", self.now + self.goes, False
+        self._wait_for_operation_to_complete(True, None)
+
+    def _wait_for_operation_to_complete(self, show_output: bool, timeout_sec: float | None) -> None:
+        raise AssertionError("This may wait for ever.")
+
+    def check(self, found: "Cloud", version: Version) -> None:
+        if self.serves != version.number or self.failing:
+            raise UserError("REASON")
+
+
+def request(number: int | None) -> dict[str, Any]:
+    return {**REQUEST, "modelIds": [f"a-model:{number}"]}
+
+
+@pytest.mark.parametrize(
+    ("cloud", "first", "last", "changes"),
+    [
+        (Cloud(12, lasts=2000), "not done after 30 minutes", f"{BEFORE} was put back, and serves.", ["update"]),
+        (Cloud(12, FOR_EVER), "not done after 30 minutes", "a-service is still being changed, and nobody can say", []),
+        (Cloud(12, failing=True), "REASON", f"{BEFORE} was put back, and serves.", ["update"]),
+        (Cloud(12, failing=True, goes=2000), "REASON", f"{BEFORE} serves, but could not be put back whole", ["update"]),
+        (Cloud(12, failing=True, goes=FOR_EVER), "REASON", "is still being changed, and nobody can say", ["update"]),
+        (Cloud(12, failing=True, update=1), "REASON", f"{BEFORE} was put back, and serves.", ["update"]),
+        (Cloud(12, failing=True, update=9), "REASON", "Nothing that was tested serves now: .* no update now", []),
+        (Cloud(12, failing=True, find=99), "REASON", "Nobody can say what a-service serves: .* no find now", []),
+        (Cloud(None, failing=True), "REASON", f"{FIRST} what this has left was deleted.", ["delete"]),
+        (Cloud(None, FOR_EVER), "not done after", f"{FIRST} what this has left was deleted.", ["delete"]),
+        (Cloud(None, failing=True, delete=2), "REASON", f"{FIRST} what this has left was deleted.", ["delete"]),
+        (Cloud(None, failing=True, delete=9), "REASON", f"{FIRST} deleting .* failed: .* no delete", []),
+        (Cloud(None, failing=True, goes=FOR_EVER), "REASON", f"{FIRST} deleting .*: see in the studio", ["delete"]),
+    ],
+)
+def test_after_a_failure_its_reason_is_told_and_then_what_serves(
+    cloud: Cloud, first: str, last: str, changes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = TARGETS[0].read()
+    for module in (deploy, service):
+        monkeypatch.setattr(module, "Webservice", cloud)
+    monkeypatch.setattr(service, "time", cloud)
+    monkeypatch.setattr(program, "PAUSE", 0)
+    monkeypatch.setattr(deploy, "begin", cloud.begin)
+    monkeypatch.setattr(deploy, "check", cloud.check)
+    monkeypatch.setitem(SERVICE, "computeType", target.kind)
+
+    with pytest.raises(UserError) as failure:
+        deploy.deploy(None, "a-service", target, Version("a-model", 13, "", {}), None)
+
+    why, what = str(failure.value).split("\n")
+    assert re.search(f"^version 13 of a-model was not deployed to a-service. .*({first})", why)
+    assert re.search(last, what)
+    assert cloud.log == ["begin", *changes]
+    assert cloud.now < 2.1 * 1800
 
 
 def test_all_sentences_of_an_error_are_told() -> None:
