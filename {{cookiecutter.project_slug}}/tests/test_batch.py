@@ -165,9 +165,13 @@ def test_all_that_is_wrong_with_a_row_is_said(service: Service, inputs: Path, tm
     assert rejected["reason"].to_list() == [f"{FIRST} is empty; {LAST} is not finite"]
 
 
-def test_text_around_numbers_and_blank_lines_do_no_harm(service: Service, inputs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bad", [0, 1])
+def test_blanks_around_numbers_and_blank_lines_do_no_harm(
+    service: Service, inputs: Path, tmp_path: Path, bad: int
+) -> None:
     lines = ROWS.head(3).to_csv(index=False).replace(",", ", ").splitlines()
     lines[0] = lines[0].replace(" ", "")
+    lines += ["x" + "," * (len(FEATURES) - 1)] * bad
     (inputs / "one.csv").write_text("\ufeff" + "\r\n".join([*lines[:2], "", *lines[2:], ""]), encoding="utf-8")
 
     outcome = run(service, inputs, tmp_path / "out")
@@ -175,7 +179,7 @@ def test_text_around_numbers_and_blank_lines_do_no_harm(service: Service, inputs
     scores = read(tmp_path / "out" / "scores" / "one.csv")
     assert scores["row"].to_list() == [1, 3, 4]
     np.testing.assert_allclose(scores["score"], service.model.predict(ROWS.head(3)), rtol=1e-12)
-    assert (outcome.records[0].rows, outcome.records[0].rejected) == (3, 0)
+    assert (outcome.records[0].rows, outcome.records[0].rejected) == (3, bad)
 
 
 def test_a_prediction_that_is_not_finite_is_no_score(service: Service, inputs: Path, tmp_path: Path) -> None:
@@ -361,7 +365,7 @@ CHOICES = {
     "a name without a value": ("", "colour", " ", "model_tag_name is 'colour', but model_tag_value is blank"),
     "both": ("1", "colour", "red", "give one of them"),
     "no number": ("latest", "", "", "model_version is 'latest': it must be the number"),
-    "no such number": ("9", "", "", "has no version 9. Its versions: 2, 1"),
+    "no such number": ("9", "", "", "has no version 9. Its versions: 3, 2, 1"),
 }
 
 
@@ -373,7 +377,9 @@ def test_the_version_is_chosen_by_number_by_tag_or_is_the_champion(
     version, name, value, said = CHOICES[choice]
     client = MlflowClient()
     first = registry.numbered(client, MODEL_NAME, 1)
-    registry.add(client, MODEL_NAME, first.run_id, first.tags)
+    for _ in range(2):
+        last = registry.add(client, MODEL_NAME, first.run_id, first.tags)
+    registry.withdraw(client, MODEL_NAME, last.number)
     client.set_model_version_tag(MODEL_NAME, "1", "colour", "red")
     write(ROWS, inputs / "a.csv")
     words = ("--model-version", version, "--model-tag-name", name, "--model-tag-value", value)
