@@ -221,10 +221,10 @@ def test_only_folders_of_a_role_start_a_build(project):
     starts, excluded = set(ci["trigger"]["paths"]["include"]), set(pr["pr"]["paths"]["exclude"])
 
     absent = {path for path in starts | excluded if not (project.path / path).exists()}
-    assert absent <= (set() if project.answers["__deploys"] else {"deployment"}), "a path of nothing starts nothing"
+    assert absent == set()
     assert excluded == {"docs", "README.md", "data/README.md"}
     assert not starts & {"docs", "README.md", "data", "experimentation"}
-    assert {"Makefile", "deployment", "ml_service", "pyproject.toml", "requirements", "src", "tests"} <= starts
+    assert {"Makefile", "ml_service", "pyproject.toml", "requirements", "src", "tests"} <= starts
 
 
 def test_the_guide_gives_the_branch_policy_the_paths_of_the_file(project):
