@@ -64,7 +64,7 @@ def answer(agent: Agent, path: str, authorization: str) -> tuple[HTTPStatus, dic
         return HTTPStatus.FOUND, {}
     if not match or match[1] != agent.predefined["System.TeamProjectId"] or not url.query.startswith("api-version="):
         return HTTPStatus.BAD_REQUEST, {"message": f"{path} is not known here."}
-    found = next((one for one in agent.builds if one.number == match[2]), None)
+    found = next((one for one in reversed(agent.builds) if one.number == match[2]), None)  # its last attempt
     if found is None:
         return HTTPStatus.NOT_FOUND, {"message": f"The requested build {match[2]} could not be found."}
     return HTTPStatus.OK, artifacts(found) if match[3] else about(found, agent)

@@ -335,9 +335,7 @@ def test_a_failed_step_ends_the_build_and_the_same_build_can_be_tried_again(proj
 
 def test_a_cancelled_run_fails_the_build(project):
     project.azure.fault(path="/mlflow/", delay=3)  # long enough to cancel while a step runs
-    project.script(
-        "from ml_service import submit\nsubmit.submit(workspace, chosen).cancel()", BUILD_BUILDID="cancelled"
-    )
+    project.script("from ml_service import submit\nsubmit.submit(chosen).cancel()", BUILD_BUILDID="cancelled")
 
     assert "ended as Canceled" in refusal(project.wait("cancelled", code=1))
     assert project.model() is None

@@ -358,8 +358,11 @@ def test_a_former_image_that_does_not_answer_any_more_is_told_loudly(world):
 def test_ctrl_c_goes_back_too(world):
     words = ("-m", "deployment.web_app", "--image", SILENT, "--timeout", "60", "--every", "0.1")
     inherited = {**os.environ, **world.environment}
+    listening = ("import signal", "signal.signal(signal.SIGINT, signal.default_int_handler)")  # what nohup takes away
+    program = "; ".join((*listening, f"import runpy, sys; sys.argv = {list(words[1:])!r}"))
+    program += f"; runpy.run_module({words[1]!r}, run_name='__main__')"
     with subprocess.Popen(
-        [sys.executable, *words], cwd=world.root, env=inherited, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program], cwd=world.root, env=inherited, stderr=subprocess.PIPE, text=True
     ) as started:
         while world.image() == FORMER and started.poll() is None:
             time.sleep(0.05)

@@ -305,7 +305,7 @@ def regenerate_keys(state: State, request: Request, name: str) -> Reply:
 
 @route("GET POST PUT DELETE PATCH HEAD OPTIONS", FRONT, "/.*", open=True)
 def call(state: State, request: Request) -> Reply:
-    """Answer a client of a service, as the front end of ACI or AKS does: keys first, then the container."""
+    """Answer azureml.core.Webservice.run, and any client: as the front end of ACI or AKS, keys before the container."""
     for service in state.documents.all(KIND):
         _, _, rest = _address(state, service).partition("://")
         host, _, below = rest.partition("/")

@@ -141,7 +141,7 @@ def test_two_drivers_get_two_probabilities_and_two_labels(workspace: Workspace) 
     workspace.step("train")
     service = Service(model.load(Path("candidate/model")), name="tested", version=1)
 
-    status, answer = scoring.score(service, Path("request.json").read_bytes())
+    status, answer, _ = scoring.score(service, Path("request.json").read_bytes())
 
     assert status == 200
     answered = json.loads(answer)
