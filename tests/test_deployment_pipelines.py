@@ -17,6 +17,8 @@ from pipelines_runner.runner import Build, Ran
 from pipelines_runner.tasks import TASKS
 from pipelines_runner.templates import Expansion
 
+pytestmark = pytest.mark.slow
+
 CD, CI = ".pipelines/cd.yml", ".pipelines/ci.yml"
 IMAGE = f"testamlcr.azurecr.io/test-scoring@sha256:{'a' * 64}"
 
@@ -126,7 +128,6 @@ RUNS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("started", ["by a build", "by hand"])
 @pytest.mark.parametrize("targets", TARGETS, ids=name_of)
 def test_each_combination_runs_the_stages_it_should(delivery, targets, started):
@@ -154,7 +155,6 @@ NAMED = {"Deploy_ACI": "ACI_DEPLOYMENT_NAME", "Deploy_AKS": "AKS_DEPLOYMENT_NAME
 NAMED |= {"Deploy_Webapp": "WEBAPP_DEPLOYMENT_NAME", "Blue_Staging": "K8S_AB_HOST"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("targets", [SERVICE, CANARY], ids=name_of)
 def test_a_target_without_a_name_is_left_out_and_no_other(delivery, targets):
     one = delivery(targets)
@@ -276,7 +276,6 @@ def test_what_comes_after_aci_is_deployed_to_an_environment(delivery, targets, e
     assert {environment for stage, environment in jobs if stage in ("Model", "Deploy_ACI", "Scoring_Image")} == {None}
 
 
-@pytest.mark.slow
 @pytest.mark.tool("npm")
 def test_microsoft_s_language_service_has_nothing_to_say_about_any_combination(
     language_service, cookies_session, tmp_path
@@ -345,7 +344,6 @@ def test_what_the_faults_are_made_from_has_none(delivery):
     check_fully(delivery(SERVICE))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found(delivery, fault):
     one = delivery(SERVICE)
