@@ -22,6 +22,7 @@ from {{ cookiecutter.package_name }} import (
     train,
 )
 from {{ cookiecutter.package_name }}.batch_output import Output
+from {{ cookiecutter.package_name }}.model import as_served
 from {{ cookiecutter.package_name }}.pipeline import MODEL_NAME
 from {{ cookiecutter.package_name }}.program import UserError
 from {{ cookiecutter.package_name }}.sample import sample
@@ -73,7 +74,7 @@ def test_scores_are_what_the_fitted_model_predicts(
     outcome = run(service, inputs, tmp_path / "out")
 
     scores = read(tmp_path / "out" / "scores" / f"all{ending}")
-    np.testing.assert_allclose(scores["score"], fitted.predict(ROWS), rtol=1e-9)
+    np.testing.assert_allclose(scores["score"], as_served(fitted)(ROWS.to_numpy()), rtol=1e-9)
     assert scores["row"].to_list() == list(range(1, len(ROWS) + 1))
     assert scores.select("model_name", "model_version").unique().rows() == [(MODEL_NAME, 1)]
     assert (outcome.records[0].rows, outcome.records[0].rejected, outcome.skipped) == (len(ROWS), 0, 0)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from ml_service import model_of_build
@@ -21,6 +22,7 @@ BUILD: dict[str, Any] = {
 }
 MODEL = {"value": [{"name": "model"}]}
 OTHER = {"value": [{"name": "coverage"}]}
+VALID = uuid4().hex
 
 
 class DevOps(HTTPServer):
@@ -36,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         found = self.server.answers.get(self.path.partition("?")[0].removeprefix("/project/_apis/build/builds/"))
         self.server.asked.append(self.path)
-        trusted = self.headers["Authorization"] == "Bearer secret"
+        trusted = self.headers["Authorization"] == f"Bearer {VALID}"
         self.send_response(302 if not trusted else 200 if found is not None else 404)
         self.send_header("Location", "/project/_apis/build/builds/elsewhere")
         self.end_headers()
@@ -56,7 +58,7 @@ def devops(monkeypatch: pytest.MonkeyPatch) -> Iterator[DevOps]:
         "SYSTEM_COLLECTIONURI": f"http://127.0.0.1:{server.server_port}/",
         "SYSTEM_TEAMPROJECTID": "project",
         "NO_PROXY": "127.0.0.1",
-        "SYSTEM_ACCESSTOKEN": "secret",
+        "SYSTEM_ACCESSTOKEN": VALID,
         "BUILD_REASON": "ResourceTrigger",
         "BUILD_SOURCEBRANCH": "refs/heads/main",
         "MODEL_BUILD_ID": "",
