@@ -52,7 +52,6 @@ COMBINATIONS = {
     },
 }
 
-
 class Project(NamedTuple):
     """A baked project. Read it; do not change it."""
 
@@ -99,6 +98,13 @@ def shared_folder(tmp_path_factory):
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
+@pytest.fixture(scope="session", autouse=True)
+def bytecode(shared_folder):
+    """Keep what Python compiles of environments and projects, and keep it out of them."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(shared_folder / "bytecode")
+
+
 @pytest.fixture(scope="session")
 def environment(shared_folder):
     """Return a function that installs a lock of a project, once each, and gives the Python of that environment."""
@@ -109,7 +115,7 @@ def environment(shared_folder):
         installed = folder / "installed"
         with FileLock(folder.with_suffix(".lock")):
             if not installed.exists():
-                sync = ("pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", lock)
+                sync = ("pip", "sync", "--quiet", "--require-hashes", lock)
                 run(BIN / "uv", "venv", "--quiet", "--python", sys.executable, folder)
                 run(BIN / "uv", *sync, "--python", folder)
                 installed.touch()

@@ -586,7 +586,7 @@ def test_the_model_of_a_build_is_deployed_and_an_earlier_one_again(organisation)
     nothing = organisation.deploy(after=refused)
     assert nothing.result == "Succeeded", told(nothing)
     assert nothing.stages["Deploy_ACI"].result == "Skipped"
-    assert f"Build {refused.number} registered no model: nothing to deploy." in told(nothing)
+    assert f"Build {refused.number} registered no model: nothing to do." in told(nothing)
     again = organisation.deploy(modelBuildId=first.number)
     assert again.result == "Succeeded", told(again)
     assert serves() == ("test-aci", "1")

@@ -148,7 +148,7 @@ def test_each_combination_runs_the_stages_it_should(delivery, targets, started):
         assert ran(build) == stages & stages_of(targets), (model, aci)
         assert build.result == ("Failed" if aci == "fails" else "Succeeded"), told(build)
         assert deployed(build) == ({9} if ran(build) else set())
-        assert ("Build 101 registered no model: nothing to deploy." in told(build)) == (model == "not there")
+        assert ("Build 101 registered no model: nothing to do." in told(build)) == (model == "not there")
 
 
 NAMED = {"Deploy_ACI": "ACI_DEPLOYMENT_NAME", "Deploy_AKS": "AKS_DEPLOYMENT_NAME"}

@@ -4,9 +4,6 @@ Two steps: `score` has each node score some files at a time, and `publish` puts 
 time. Whoever submits the published pipeline may choose the version by the parameters of choose.py in src/.
 """
 
-import logging
-from pathlib import Path
-
 from azureml.core import Environment, RunConfiguration, Workspace
 from azureml.data import FileDataset, OutputFileDatasetConfig
 from azureml.data.abstract_datastore import AbstractDatastore
@@ -16,18 +13,14 @@ from azureml.pipeline.steps import CommandStep, ParallelRunConfig, ParallelRunSt
 
 from {{ cookiecutter.package_name }}.choose import CHOICE
 from {{ cookiecutter.package_name }}.pipeline import flag
-from {{ cookiecutter.package_name }}.program import write_text
 
 from . import PACKAGE, SRC, batch_settings
 from .batch_settings import BatchSettings
 from .compute import get_compute
 from .dataset import get_datastore, register_data, register_path
 from .environment import get_environment
-from .program import parser, persist, program
-from .published import publish_once
-from .workspace import get_workspace
+from .published import publish_once, publish_program
 
-log = logging.getLogger(__name__)
 SCORE, PUBLISH = "score", "publish"
 ROWS, SCORED, PUBLISHED = "rows", "scored", "published"
 NOTHING = " "  # a parameter's value, for which Azure ML takes no empty one
@@ -113,16 +106,5 @@ def publish(workspace: Workspace, settings: BatchSettings) -> PublishedPipeline:
     return publish_once(workspace, name, settings.build_id, lambda: assemble(workspace, settings))
 
 
-def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("--output", type=Path, help="file to write its id to")
-    chosen = arguments.parse_args()
-    with program(chosen.debug):
-        build = batch_settings.read()
-        pipeline = persist(lambda: publish(get_workspace(build), build))
-        if chosen.output:
-            write_text(chosen.output, pipeline.id)
-
-
 if __name__ == "__main__":
-    main()
+    publish_program(__doc__, batch_settings.read, publish)

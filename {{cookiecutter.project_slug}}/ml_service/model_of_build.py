@@ -122,7 +122,7 @@ def main() -> None:
                 log.info("##vso[task.setvariable variable=MODEL_OF]%s", build)
                 log.info("The model is the one of build %s.", build)
             else:
-                log.info("Build %s registered no model: nothing to deploy.", build)
+                log.info("Build %s registered no model: nothing to do.", build)
         elif FILE.exists():
             name, version = read()
             log.info("Version %d of %s.", version, name)

@@ -2,11 +2,19 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
 from azureml.core import Workspace
 from azureml.pipeline.core import Pipeline, PublishedPipeline
 
-from {{ cookiecutter.package_name }}.program import UserError
+from {{ cookiecutter.package_name }}.program import UserError, write_text
+
+from .program import parser, persist, program
+from .settings import Settings
+from .workspace import get_workspace
+
+S = TypeVar("S", bound=Settings)
 
 log = logging.getLogger(__name__)
 
@@ -38,3 +46,17 @@ def check(pipeline: Pipeline) -> None:
     """Raise what the SDK finds wrong: left alone, it would publish what cannot run."""
     if findings := pipeline.validate():
         raise UserError(f"The pipeline is not valid: {'; '.join(map(str, findings))}")
+
+
+def publish_program(
+    description: str | None, read: Callable[[], S], publish: Callable[[Workspace, S], PublishedPipeline]
+) -> None:
+    """Be a program that publishes a pipeline for this build, with the settings that are read."""
+    arguments = parser(description)
+    arguments.add_argument("--output", type=Path, help="file to write its id to")
+    chosen = arguments.parse_args()
+    with program(chosen.debug):
+        build = read()
+        pipeline = persist(lambda: publish(get_workspace(build), build))
+        if chosen.output:
+            write_text(chosen.output, pipeline.id)

@@ -3,9 +3,7 @@
 The steps are those of pipeline.py in src/, each a command that runs where a local run has it run: beside its package.
 """
 
-import logging
 from collections.abc import Mapping
-from pathlib import Path
 
 from azureml.core import Environment, RunConfiguration, Workspace
 from azureml.data import FileDataset, OutputFileDatasetConfig
@@ -15,18 +13,14 @@ from azureml.pipeline.core import Pipeline, PipelineParameter, PublishedPipeline
 from azureml.pipeline.steps import CommandStep
 
 from {{ cookiecutter.package_name }}.pipeline import TRAINING, VALUES, Step, flag
-from {{ cookiecutter.package_name }}.program import write_text
 
 from . import PACKAGE, SRC, settings
 from .compute import get_compute
 from .dataset import get_dataset, get_datastore
 from .environment import get_environment
-from .program import parser, persist, program
-from .published import publish_once
+from .published import publish_once, publish_program
 from .settings import Settings
-from .workspace import get_workspace
 
-log = logging.getLogger(__name__)
 DATA = "data"  # the folder that no step writes
 
 
@@ -93,16 +87,5 @@ def publish(workspace: Workspace, settings: Settings) -> PublishedPipeline:
     return publish_once(workspace, name, settings.build_id, lambda: assemble(workspace, settings))
 
 
-def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("--output", type=Path, help="file to write its id to")
-    chosen = arguments.parse_args()
-    with program(chosen.debug):
-        build = settings.read()
-        pipeline = persist(lambda: publish(get_workspace(build), build))
-        if chosen.output:
-            write_text(chosen.output, pipeline.id)
-
-
 if __name__ == "__main__":
-    main()
+    publish_program(__doc__, settings.read, publish)

@@ -1,13 +1,15 @@
 """What programs of ml_service/ are told, and how they say what is missing or wrong."""
 
 import re
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from ml_service import settings
+{% if cookiecutter.batch_scoring %}
+from ml_service.batch_settings import BatchSettings
+{% else %}
 from ml_service.settings import Settings
+{% endif %}
 
 from {{ cookiecutter.package_name }}.program import UserError
 
@@ -41,11 +43,9 @@ def refusal(file: Path) -> str:
 
 
 def test_the_example_names_every_setting_once_and_no_other() -> None:
-    kinds = [Settings]
-    if find_spec("ml_service.batch_settings"):
-        kinds.append(import_module("ml_service.batch_settings").BatchSettings)
-    named = [item for kind in kinds for item in kind.model_fields.items()]
-    fields = {str(field.validation_alias or name).upper() for name, field in named}
+    named = {{ "BatchSettings" if cookiecutter.batch_scoring else "Settings" }}.model_fields
+
+    fields = {str(field.validation_alias or name).upper() for name, field in named.items()}
     where_it_is_served = {"ACI_DEPLOYMENT_NAME", "AKS_COMPUTE_NAME", "AKS_DEPLOYMENT_NAME"}
 
     assert len(NAMES) == len(set(NAMES))

@@ -1,4 +1,4 @@
-"""A model folder as scoring, evaluation and batch see it: what it expects, and a function that predicts.
+"""A model folder as scoring and evaluation see it: what it expects, and a function that predicts.
 
 The folder is self-contained: the weights that predictor.py writes; schema.json; and MLmodel with its requirements,
 for tools that read MLflow models. schema.json is::
