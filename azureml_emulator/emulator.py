@@ -46,7 +46,7 @@ class Emulator:
             federated_token=tokens.issue(workspace.tenant, "federated", nonce=secrets.token_hex(16)),
             proxy_variables={
                 **dict.fromkeys(("HTTPS_PROXY", "https_proxy", "http_proxy"), self.server.url),
-                "NO_PROXY": "127.0.0.1,localhost",
+                **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"),
                 "REQUESTS_CA_BUNDLE": str(authority.bundle),
                 "SSL_CERT_FILE": str(authority.bundle),
                 "AZUREML_CURRENT_CLOUD": "AzureCloud",

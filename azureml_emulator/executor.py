@@ -10,7 +10,7 @@ from .graph import Graph
 from .launchers import Launcher
 from .pipeline_run import ENDED, PipelineRun, failure, resolve
 from .routes import Refusal
-from .services import runs
+from .services import environments, runs
 from .state import State
 from .storage import new_id, now
 
@@ -34,6 +34,8 @@ class Executor:
         """Take a submission, checked; it does not start yet."""
         graph = self._read(pipeline["GraphId"], submission)
         nodes = {step.id: {"name": step.name, **NOT_STARTED} for step in graph.in_order()}
+        for step in graph.steps.values():
+            environments.check(self._state, step.name, step.environment)
         for reference in graph.datasets.values():
             resolve(self._state, reference)
         run_id, experiment = new_id(), submission.get("ExperimentName") or "Default"

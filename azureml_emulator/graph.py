@@ -55,12 +55,16 @@ class Step:
         ports = self.module["StructuredInterface"].get("Inputs") or []
         return next((str(entry.get("DataStoreMode") or "").lower() for entry in ports if entry["Name"] == port), "")
 
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """The environment of the step's run configuration."""
+        return json.loads(self.node.get("Runconfig") or "{}").get("environment") or {}
+
     @property
-    def environment(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
         """The environment variables of the step's run configuration."""
-        configuration = json.loads(self.node.get("Runconfig") or "{}")
-        own = configuration.get("environmentVariables") or {}
-        return {**((configuration.get("environment") or {}).get("environmentVariables") or {}), **own}
+        own = json.loads(self.node.get("Runconfig") or "{}").get("environmentVariables") or {}
+        return {**(self.environment.get("environmentVariables") or {}), **own}
 
     def command(self, place: Callable[[str, str], str]) -> str:
         """Return the command line for a shell. ``place`` tells the folder of an ``Input`` or ``Output``.

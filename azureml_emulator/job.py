@@ -111,7 +111,7 @@ class Job:
             "HOME": str(self._folder / "home"),
             "TMPDIR": str(self._folder / "tmp"),
             **self._state.proxy_variables,
-            **self._step.environment,
+            **self._step.variables,
             "AZUREML_ARM_SUBSCRIPTION": own.subscription,
             "AZUREML_ARM_RESOURCEGROUP": own.group,
             "AZUREML_ARM_WORKSPACE_NAME": own.name,

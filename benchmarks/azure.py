@@ -10,6 +10,7 @@ from benchmarks.measure import ROOT, run
 
 ALPHAS = (0.8, 0.7, 0.6, 0.5)  # each gives a better model than the one before
 LAUNCHERS = {"as processes": (), "in forks of a warm interpreter": ("--fork-server",)}
+GOALS = {"as processes": 10.0, "in forks of a warm interpreter": 3.0}  # seconds
 
 
 def measure(scratch: Path) -> list[tuple[str, str]]:
@@ -34,6 +35,8 @@ def measure(scratch: Path) -> list[tuple[str, str]]:
         fastest = min(sum(step["seconds"] for step in run["steps"]) for run in compared)
         what = f"a run on the local Azure ML that trains, compares with the champion and registers, {kind}"
         figures.append((what, f"{fastest:.1f} s"))
+        if fastest > GOALS[kind]:
+            raise SystemExit(f"The goal is missed: {what} took {fastest:.1f} s, more than {GOALS[kind]:.0f} s.")
     return figures
 
 

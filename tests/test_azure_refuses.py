@@ -226,6 +226,38 @@ def test_a_cluster_that_cannot_be_made_is_told_with_the_reason(project):
     told = refusal(project.run("compute", code=1, BUILD_BUILDID="any", COMPUTE_NAME="too-big"))
 
     assert "quota" in told
+    assert "quota" in refusal(project.run("submit", code=1, BUILD_BUILDID="any", COMPUTE_NAME="too-big"))
+
+
+def test_a_cluster_that_somebody_makes_is_waited_for(project):
+    project.script(
+        "from azureml.core.compute import AmlCompute, ComputeTarget\n"
+        "size = AmlCompute.provisioning_configuration(vm_size='STANDARD_D2_V2', max_nodes=1)\n"
+        "AmlCompute.__init__ = lambda *_, **__: None  # which would look\n"
+        "ComputeTarget.create(workspace, 'in-the-making', size)"
+    )
+
+    assert "Cluster in-the-making: " in project.run("compute", COMPUTE_NAME="in-the-making")
+
+
+def test_what_an_operation_loses_is_not_made_twice(project):
+    project.azure.fault(path="/computes/lost$", method="GET", status=503, times=4)  # more than the SDK repeats
+
+    assert "Cluster lost: " in project.run("compute", COMPUTE_NAME="lost")
+    made = [call for call in project.azure.requests("/computes/lost") if call["method"] == "PUT"]
+    assert len(made) == 1
+
+
+def test_a_step_in_an_environment_that_was_not_registered_is_refused(project):
+    told = project.script(
+        "from azureml.core import Environment\n"
+        "training_pipeline.get_environment = lambda *_: Environment('made-up')\n"
+        "pipeline = training_pipeline.publish(workspace, chosen)\n"
+        "try:\n    pipeline.submit(workspace, 'e')\nexcept Exception as error:\n    print(error)",
+        BUILD_BUILDID="made-up",
+    )
+
+    assert "is to run in 'made-up', which was not registered" in told
 
 
 def test_an_environment_is_registered_once_and_anew_when_the_lock_changes(project):
@@ -276,6 +308,13 @@ def test_data_goes_to_the_datastore_that_is_named(project):
     assert project.azure.requests("/own-container/training-data/own-data/sample.csv")
     unknown = project.run("dataset", code=1, BUILD_BUILDID="any", DATASTORE_NAME="none", DATASET_NAME="other-data")
     assert "none" in refusal(unknown)
+
+
+def test_a_datastore_that_is_not_there_is_told_with_those_that_are(project):
+    told = refusal(project.run("dataset", code=1, BUILD_BUILDID="any", DATASTORE_NAME="nosuch"))
+
+    assert "has no datastore nosuch; it has " in told
+    assert "workspaceblobstore" in told
 
 
 def test_a_path_where_there_is_no_data_is_refused(project):
@@ -397,6 +436,14 @@ def test_a_build_with_two_runs_is_refused_until_one_is_named(project):
     assert "has 2 runs" in refusal(project.wait("doubled", code=1))
     assert first in project.wait("doubled", "--run-id", first)
     assert "has no run other" in refusal(project.wait("doubled", "--run-id", "other", code=1))
+
+
+def test_a_run_that_another_system_starts_is_none_of_the_build(project):
+    project.submit("own")
+    others = "p = training_pipeline.publish(workspace, chosen)\nprint(p.submit(workspace, 'e').id)"
+    other = project.script(others, BUILD_BUILDID="own").splitlines()[-1]
+
+    assert other not in project.wait("own")
 
 
 def test_a_build_with_two_pipelines_is_refused(project):

@@ -1,4 +1,4 @@
-"""Compute targets: AmlCompute that is made at once and never bills, and targets of other kinds, attached."""
+"""Compute targets: AmlCompute, there at the second look and never billed, and targets of other kinds, attached."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from ..routes import API, ARM, Reply, Request, not_found, page, route
 from ..state import State
 from ..storage import new_id, now
 
-KIND = "computes"
+KIND, MADE = "computes", "made computes"
 COMPUTES = r"(/rp/workspaces)?{ws}/computes"
 NODES = ("preparing", "running", "idle", "unusable", "leaving", "preempted")
 PROVISIONING_ERROR = {
@@ -19,7 +19,7 @@ PROVISIONING_ERROR = {
 @route("GET", f"{ARM}|{API}", COMPUTES)
 def list_computes(state: State, request: Request) -> Any:
     """Answer ComputeTarget.list."""
-    return page(state.documents.all(KIND))
+    return page([find(state, compute["name"]) for compute in state.documents.all(KIND)])
 
 
 @route("GET", f"{ARM}|{API}", COMPUTES + "/{name}")
@@ -29,8 +29,12 @@ def get_compute(state: State, request: Request, name: str) -> Any:
 
 
 def find(state: State, name: str) -> Any:
+    """Return a compute target. Whoever looks first sees it in the making."""
     if not (found := state.documents.get(KIND, name)):
         raise not_found(f"Compute {name}")
+    if made := state.documents.get(MADE, name):
+        state.documents.put(KIND, name, made)
+        state.documents.remove(MADE, name)
     return found
 
 
@@ -38,7 +42,9 @@ def find(state: State, name: str) -> Any:
 def put_compute(state: State, request: Request, name: str) -> Reply:
     """Answer ComputeTarget._create_compute_target, which polls the operation named in a header."""
     error = PROVISIONING_ERROR if state.faults.for_operation("failed") else None
-    compute = state.documents.put(KIND, name, _compute(state, name, request.json, error))
+    made = state.documents.put(MADE, name, _compute(state, name, request.json, error))
+    in_the_making = {"provisioningState": "Creating", "provisioningErrors": None}
+    compute = state.documents.put(KIND, name, {**made, "properties": {**made["properties"], **in_the_making}})
     outcome = {"status": "Failed", "error": error} if error else {"status": "Succeeded"}
     return Reply(compute, 201, _operation(state, outcome))
 

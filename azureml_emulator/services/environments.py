@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..routes import API, Request, not_found, page, route
+from ..routes import API, Refusal, Request, not_found, page, route
 from ..state import State
 
 KIND = "environments"
@@ -35,3 +35,17 @@ def put_environment(state: State, request: Request, name: str, version: str = ""
     return state.documents.append(
         KIND, name, lambda versions: {**definition, "version": version or str(len(versions) + 1)}
     )
+
+
+def check(state: State, step: str, posted: dict[str, Any]) -> None:
+    """Refuse a step whose environment was not registered. Azure would build it: here it is taken for a mistake.
+
+    Its text is that of a registered version of the name: azureml.core.Environment._serialize_to_dict.
+    """
+    known = state.documents.get(KIND, str(posted.get("name"))) or []
+    if not any(_packages(version) == _packages(posted) for version in known):
+        raise Refusal(400, "UserError", f"Step {step} is to run in {posted.get('name')!r}, which was not registered.")
+
+
+def _packages(environment: dict[str, Any]) -> Any:
+    return (environment.get("python") or {}).get("condaDependencies")

@@ -1,6 +1,7 @@
 """The cluster that training runs on. As a program: make sure that it is there."""
 
 import logging
+import time
 
 from azureml.core import ComputeTarget, Workspace
 from azureml.core.compute import AmlCompute
@@ -9,14 +10,16 @@ from {{ cookiecutter.package_name }}.program import UserError
 
 from . import settings
 from .program import parser, persist, program
-from .settings import Settings
+from .settings import AzureSettings
 from .workspace import get_workspace
 
 log = logging.getLogger(__name__)
-CREATION_MINUTES = 10
+CHANGING = ("Creating", "Updating", "Resizing")
+MINUTES = 10
+EVERY = 10.0  # seconds at most between looks
 
 
-def get_compute(workspace: Workspace, settings: Settings) -> AmlCompute:
+def get_compute(workspace: Workspace, settings: AzureSettings) -> AmlCompute:
     """Return the cluster of this name, or create it. What has that name and is no cluster is refused."""
     found = workspace.compute_targets.get(settings.compute_name)
     if found is None:
@@ -30,7 +33,7 @@ def get_compute(workspace: Workspace, settings: Settings) -> AmlCompute:
     return found
 
 
-def create(workspace: Workspace, settings: Settings) -> AmlCompute:
+def create(workspace: Workspace, settings: AzureSettings) -> AmlCompute:
     """Create the cluster, and wait until it is there. Nodes start when there is something to run."""
     configuration = AmlCompute.provisioning_configuration(
         vm_size=settings.compute_size,
@@ -41,13 +44,25 @@ def create(workspace: Workspace, settings: Settings) -> AmlCompute:
         identity_type="SystemAssigned",  # with which nodes pull images from a registry that has no admin user
     )
     created = ComputeTarget.create(workspace, settings.compute_name, configuration)
-    created.wait_for_completion(timeout_in_minutes=CREATION_MINUTES)
     check(created)
     return created
 
 
 def check(compute: ComputeTarget, setting: str = "COMPUTE_NAME") -> None:
-    """Raise unless the cluster can be used. The setting is what names it."""
+    """Wait while the cluster is made or changed, whoever began that, and raise unless it can be used then.
+
+    The setting is what names it.
+    """
+    began = time.monotonic()
+    while compute.provisioning_state in CHANGING:
+        passed = time.monotonic() - began
+        if passed > 60 * MINUTES:
+            raise UserError(
+                f"Cluster {compute.name} is {compute.provisioning_state} for {MINUTES} minutes: "
+                "see in the studio how it goes, and run this again."
+            )
+        time.sleep(min(EVERY, 1 + passed / 10))
+        persist(compute.refresh_state)
     if compute.provisioning_state != "Succeeded":
         raise UserError(
             f"Cluster {compute.name} is {compute.provisioning_state}: {compute.provisioning_errors}. "
@@ -58,7 +73,7 @@ def check(compute: ComputeTarget, setting: str = "COMPUTE_NAME") -> None:
 def main() -> None:
     arguments = parser(__doc__).parse_args()
     with program(arguments.debug):
-        chosen = settings.read()
+        chosen = settings.read_azure()
         compute = persist(lambda: get_compute(get_workspace(chosen), chosen))
         nodes = compute.scale_settings.maximum_node_count
         log.info("Cluster %s: %s, %s nodes at most.", compute.name, compute.vm_size, nodes)

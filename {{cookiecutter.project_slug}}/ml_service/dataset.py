@@ -6,6 +6,7 @@ Data is registered as versions of one dataset. New data needs no new pipeline: i
 import logging
 import subprocess
 import sys
+from http import HTTPStatus
 
 from azureml.core import Dataset, Datastore, Workspace
 from azureml.data import FileDataset
@@ -16,7 +17,7 @@ from azureml.exceptions import UserErrorException
 from {{ cookiecutter.package_name }}.program import UserError
 
 from . import PACKAGE, ROOT, SRC, settings
-from .program import parser, persist, program
+from .program import parser, persist, program, status
 from .settings import Settings
 from .workspace import get_workspace
 
@@ -27,7 +28,15 @@ log = logging.getLogger(__name__)
 
 def get_datastore(workspace: Workspace, name: str | None) -> AbstractDatastore:
     """Return the datastore of this name, or the workspace's own."""
-    return workspace.get_default_datastore() if name is None else Datastore.get(workspace, name)
+    if name is None:
+        return workspace.get_default_datastore()
+    try:
+        return Datastore.get(workspace, name)
+    except Exception as error:  # the SDK lets through whatever its REST client raises
+        if status(error) != HTTPStatus.NOT_FOUND:
+            raise
+        there_are = ", ".join(sorted(workspace.datastores))
+        raise UserError(f"The workspace has no datastore {name}; it has {there_are}.") from error
 
 
 def get_dataset(workspace: Workspace, settings: Settings) -> FileDataset:
@@ -63,10 +72,12 @@ def register_path(workspace: Workspace, name: str, place: Place, build_id: str, 
 
 def register_data(workspace: Workspace, name: str, datastore: AbstractDatastore) -> FileDataset:
     """Upload the CSV files of data/, the sample if there are none, and register them as version 1."""
-    command = (sys.executable, "-m", f"{PACKAGE}.data", "--output", ROOT / "data")
-    ended = subprocess.run(command, cwd=SRC, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise UserError(f"There is no data to upload: put CSV files into data/. {ended.stderr.strip()[-300:]}")
+    if not any((ROOT / "data").glob("*.csv")):
+        command = (sys.executable, "-m", f"{PACKAGE}.data", "--output", ROOT / "data")
+        ended = subprocess.run(command, cwd=SRC, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            reason = (ended.stderr.strip() or "no reason given").splitlines()[-1]
+            raise UserError(f"data/ has no CSV file to upload, and the sample cannot be made: {reason}")
     target = (datastore, f"training-data/{name}")
     data = Dataset.File.upload_directory(str(ROOT / "data"), target, "*.csv", overwrite=True, show_progress=False)
     local = {path.name for path in (ROOT / "data").glob("*.csv")}

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from azureml.core import Environment, Workspace
 
+from {{ cookiecutter.package_name }}.program import UserError
+
 from . import ROOT, settings
 from .program import parser, persist, program
 from .workspace import get_workspace
@@ -15,7 +17,8 @@ from .workspace import get_workspace
 log = logging.getLogger(__name__)
 PROJECT = "{{ cookiecutter.project_slug }}"
 IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:20251130.v1"
-PIN = re.compile(r"(?P<pin>[A-Za-z0-9][\w.-]*==[^\s;\\]+)(?: *; *(?P<marker>[^\\]+?))? *\\?$")
+PIN = re.compile(r"(?P<pin>[A-Za-z0-9][\w.-]*(\[[\w.,-]+\])?==[^\s;\\]+)(?: *; *(?P<marker>[^\\]+?))? *\\?$")
+NO_PIN = re.compile(r" *(#|--hash)")
 
 
 def pins(lock: str) -> list[str]:
@@ -23,8 +26,15 @@ def pins(lock: str) -> list[str]:
 
     Azure ML adds packages of its own to what it installs, and pip would refuse those for want of a hash.
     """
-    found = (PIN.match(line) for line in lock.splitlines())
-    return [f"{match['pin']} ; {match['marker']}" if match["marker"] else match["pin"] for match in found if match]
+    return [pin(line) for line in lock.splitlines() if line.strip() and not NO_PIN.match(line)]
+
+
+def pin(line: str) -> str:
+    """Return what a line of a lock pins, or raise: what was left out would be missed in the job."""
+    found = PIN.match(line)
+    if not found:
+        raise UserError(f"The lock has {line.strip()!r}, which jobs cannot get: only name==version can be sent.")
+    return f"{found['pin']} ; {found['marker']}" if found["marker"] else found["pin"]
 
 
 def conda(lock: str, pinned: str) -> str:
@@ -66,14 +76,14 @@ def main() -> None:
     arguments.add_argument("--lock", default="train", help="file of requirements/, without .txt (%(default)s)")
     arguments.add_argument("--show", action="store_true", help="print the environment, and ask Azure for nothing")
     chosen = arguments.parse_args()
-    with program(debug=chosen.debug or chosen.show):  # which keeps back what is printed
-        if chosen.show:
-            text = read(chosen.lock)
-            print(f"# {name(chosen.lock, text)}\n{text}", end="")
-            return
-        build = settings.read()
-        environment = persist(lambda: get_environment(get_workspace(build), chosen.lock))
-        log.info("Environment %s, version %s.", environment.name, environment.version)
+    with program(chosen.debug):
+        text = read(chosen.lock)
+        if not chosen.show:
+            azure = settings.read_azure()
+            environment = persist(lambda: get_environment(get_workspace(azure), chosen.lock))
+            log.info("Environment %s, version %s.", environment.name, environment.version)
+    if chosen.show:
+        print(f"# {name(chosen.lock, text)}\n{text}", end="")
 
 
 if __name__ == "__main__":

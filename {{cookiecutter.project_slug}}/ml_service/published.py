@@ -33,7 +33,11 @@ def published(workspace: Workspace, name: str, build_id: str) -> PublishedPipeli
 def publish_once(workspace: Workspace, name: str, build_id: str, assemble: Callable[[], Pipeline]) -> PublishedPipeline:
     """Return the published pipeline of a build, or assemble and publish it."""
     if found := published(workspace, name, build_id):
-        log.info("Pipeline %s of build %s is published already: %s", name, build_id, found.id)
+        log.info(
+            "Pipeline %s of build %s is published already, with the code of then; changed code needs another "
+            "BUILD_BUILDID: %s",
+            *(name, build_id, found.id),
+        )
         return found
     pipeline = assemble()
     check(pipeline)

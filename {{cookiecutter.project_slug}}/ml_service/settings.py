@@ -38,12 +38,11 @@ Switch = Annotated[Literal["true", "false"], BeforeValidator(lambda value: str(v
 UNSET = re.compile(r"\$\(.*\)")
 
 
-class Settings(BaseSettings):
-    """Each field is the variable of the same name in capitals."""
+class AzureSettings(BaseSettings):
+    """One Azure environment, whatever happens in it. Each field is the variable of the same name in capitals."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
 
-    # one Azure environment
     subscription_id: str
     resource_group: str
     workspace_name: str
@@ -66,7 +65,24 @@ class Settings(BaseSettings):
     aks_deployment_name: Service | None = None
     aks_compute_name: Annotated[Name, Field(min_length=2, max_length=16)] | None = None
 
-    # one build; Azure Pipelines sets the first itself
+    @model_validator(mode="before")
+    @classmethod
+    def drop_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Leave out what Azure Pipelines hands on as ``$(NAME)``, since no variable has that name."""
+        return {name: value for name, value in values.items() if not UNSET.fullmatch(str(value))}
+
+    @field_validator("compute_max_nodes")
+    @classmethod
+    def check_nodes(cls, value: int, others: ValidationInfo) -> int:
+        if others.data.get("compute_min_nodes", 0) > value:
+            raise ValueError("is below COMPUTE_MIN_NODES")
+        return value
+
+
+class Settings(AzureSettings):
+    """What one build does there."""
+
+    # Azure Pipelines sets this itself
     build_id: Word = Field(validation_alias="BUILD_BUILDID")
     build_uri: Word = "local"
     caller_run_id: Word = "none"
@@ -81,19 +97,6 @@ class Settings(BaseSettings):
         """The build whose model is wanted."""
         return self.model_build_id or self.build_id
 
-    @model_validator(mode="before")
-    @classmethod
-    def drop_unset(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Leave out what Azure Pipelines hands on as ``$(NAME)``, since no variable has that name."""
-        return {name: value for name, value in values.items() if not UNSET.fullmatch(str(value))}
-
-    @field_validator("compute_max_nodes")
-    @classmethod
-    def check_nodes(cls, value: int, others: ValidationInfo) -> int:
-        if others.data.get("compute_min_nodes", 0) > value:
-            raise ValueError("is below COMPUTE_MIN_NODES")
-        return value
-
     @field_validator("data_file_path")
     @classmethod
     def check_data(cls, value: str | None, others: ValidationInfo) -> str | None:
@@ -101,13 +104,25 @@ class Settings(BaseSettings):
             raise ValueError("makes a new version, so DATASET_VERSION cannot name one")
         return value
 
+    @field_validator("model_build_id")
+    @classmethod
+    def check_build(cls, value: str | None, others: ValidationInfo) -> str | None:
+        if value and others.data.get("data_file_path"):
+            raise ValueError("names a model that is there, so nothing is trained on DATA_FILE_PATH")
+        return value
 
-Kind = TypeVar("Kind", bound=Settings)
+
+Kind = TypeVar("Kind", bound=AzureSettings)
 
 
 def read(file: Path = ROOT / ".env") -> Settings:
     """Read the settings, or name all that are missing or wrong."""
     return read_as(Settings, file)
+
+
+def read_azure(file: Path = ROOT / ".env") -> AzureSettings:
+    """Read what a program needs that does the same in every build."""
+    return read_as(AzureSettings, file)
 
 
 def read_as(kind: type[Kind], file: Path) -> Kind:

@@ -22,9 +22,9 @@ UNSUCCESSFUL = ("Failed", "Canceled", "CancelRequested")
 
 
 def runs(workspace: Workspace, pipeline: PublishedPipeline) -> list[PipelineRun]:
-    """Return the runs of a published pipeline."""
+    """Return the runs that a build has of its pipeline. Those that others have started count where it has none."""
     found: list[PipelineRun] = PipelineRun.get_pipeline_runs(workspace, pipeline.id)
-    return found
+    return [run for run in found if run.get_tags().get("build_id") == pipeline.version] or found
 
 
 def successful(runs: list[PipelineRun]) -> list[PipelineRun]:

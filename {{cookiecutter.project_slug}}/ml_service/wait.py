@@ -51,7 +51,7 @@ def run_of_build(workspace: Workspace, name: str, build_id: str, remedy: str, ru
     if not chosen:
         raise UserError(f"Build {build_id} has no run {run_id}; it has {', '.join(run.id for run in found)}.")
     if len(chosen) > 1:
-        remedy = "Cancel all but one in the studio, or name one with --run-id"
+        remedy = "Name one with --run-id, or cancel all but one in the studio"
         raise UserError(f"Build {build_id} has {len(chosen)} runs: {', '.join(run.id for run in chosen)}. {remedy}.")
     return chosen[0]
 

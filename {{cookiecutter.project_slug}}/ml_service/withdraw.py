@@ -16,9 +16,9 @@ def main() -> None:
     arguments.add_argument("--version", required=True, type=int, help="number of the version to withdraw")
     chosen = arguments.parse_args()
     with program(chosen.debug):
-        build = settings.read()
-        client = mlflow_client(get_workspace(build))
-        log.info(registry.withdraw(client, build.model_name, chosen.version))
+        azure = settings.read_azure()
+        client = mlflow_client(get_workspace(azure))
+        log.info(registry.withdraw(client, azure.model_name, chosen.version))
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ from {{ cookiecutter.package_name }}.program import UserError
 
 from .login import Login, credential
 from .program import status
-from .settings import Settings
+from .settings import AzureSettings
 
 
-def get_workspace(settings: Settings) -> Workspace:
+def get_workspace(settings: AzureSettings) -> Workspace:
     """Open the workspace."""
     name, group, subscription = settings.workspace_name, settings.resource_group, settings.subscription_id
     try:

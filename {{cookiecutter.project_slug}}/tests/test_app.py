@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -110,6 +110,30 @@ def test_what_is_no_http_is_refused(url: str) -> None:
 
     assert answer.startswith(b"HTTP/1.1 400")
     assert post(url, SAMPLE_BODY).status == 200
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /score HTTP/1.1\r\n" + b"".join(b"x-%d: %s\r\n" % (number, b"y" * 1000) for number in range(1000)),
+        b"POST /score HTTP/1.1\r\nx: " + b"y" * 1_000_000,
+        b"POST /score HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: " + b"y" * 1_000_000,
+    ],
+    ids=["many headers", "a long header", "a long trailer"],
+)
+def test_headers_without_end_are_refused(url: str, head: bytes) -> None:
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        with suppress(OSError):  # the service does not listen to the end
+            connection.sendall(head)
+        with suppress(ConnectionResetError):
+            assert connection.recv(1000).startswith(b"HTTP/1.1 400")
+
+    assert post(url, SAMPLE_BODY).status == 200
+
+
+def test_a_connection_may_rest_longer_than_gateways_keep_it(served: Path) -> None:
+    assert app.configure(App(scoring.load(served))).timeout_keep_alive > 240
 
 
 def test_a_model_that_fails_is_the_service_s_fault(trained: Path) -> None:

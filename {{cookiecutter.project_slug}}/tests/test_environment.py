@@ -10,6 +10,8 @@ pytest.importorskip("azureml.core", reason="Azure ML's SDK has no build for this
 
 from ml_service import environment
 
+from {{ cookiecutter.package_name }}.program import UserError
+
 LOCK = (environment.ROOT / "requirements" / "train.txt").read_text(encoding="utf-8")
 TRAIN = environment.read("train")
 
@@ -40,6 +42,25 @@ def test_only_what_is_installed_changes_the_name() -> None:
 
     assert environment.name("train", environment.conda("train", "# a comment\n" + without_hashes)) == name
     assert environment.name("train", environment.conda("train", newer)) != name
+
+
+@pytest.mark.parametrize("line", ["ours @ https://example.com/ours.whl --hash=sha256:0", "-e ./lib", "numpy>=2"])
+def test_what_jobs_could_not_get_is_told(line: str) -> None:
+    with pytest.raises(UserError, match="jobs cannot get"):
+        environment.conda("train", f"{LOCK}\n{line}\n")
+
+
+def test_extras_are_kept() -> None:
+    assert "  - pandas[performance]==2.3.3\n" in environment.conda("train", "pandas[performance]==2.3.3 \\\n")
+
+
+def test_a_lock_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["environment", "--show", "--lock", "nosuch"])
+
+    with pytest.raises(SystemExit, match=r"nosuch\.txt: No such file"):
+        environment.main()
+
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_azure_gets_the_environment_as_it_is_shown(

@@ -59,6 +59,20 @@ def test_the_example_is_complete_once_it_is_filled_in(example: Path) -> None:
     assert (read.datastore_name, read.data_file_path, read.model_build_id) == (None, None, None)
 
 
+def test_a_build_that_trains_nothing_takes_no_new_data(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_BUILD_ID", "5")
+    monkeypatch.setenv("DATA_FILE_PATH", "new.csv")
+
+    assert "MODEL_BUILD_ID names a model that is there" in refusal(example)
+
+
+def test_what_is_the_same_in_every_build_needs_no_build(example: Path) -> None:
+    example.write_text(example.read_text("utf-8").replace("BUILD_BUILDID=7", "BUILD_BUILDID="), encoding="utf-8")
+
+    assert settings.read_azure(example).subscription_id == "one"
+    assert "BUILD_BUILDID is missing" in refusal(example)
+
+
 def test_the_environment_wins_over_the_file(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKSPACE_NAME", "another")
 

@@ -1,5 +1,6 @@
 """The graph that Azure ML gets, built by the SDK in memory: nothing is sent anywhere."""
 
+import json
 import shutil
 import uuid
 from collections import defaultdict
@@ -31,9 +32,10 @@ DEFAULTS = {name: value.default for name, value in VALUES.items()}
 
 
 class Graph(NamedTuple):
-    """What would be posted: modules by step, the edges between steps, and the parameters with their defaults."""
+    """What would be posted: modules and nodes by step, the edges between them, the parameters with their defaults."""
 
     modules: dict[str, Any]
+    nodes: dict[str, Any]
     hashes: dict[str, str]  # what decides whether an earlier run of the step may be used again
     edges: set[tuple[str, str, str]]
     parameters: dict[str, Any]
@@ -90,7 +92,8 @@ def build(monkeypatch: pytest.MonkeyPatch, environment: str = "environment") -> 
     }
     parameters = {one.name: one.default_value for one in (*interface.parameters, *interface.data_path_parameter_list)}
     hashes = {caller._module_entities[module].name: text for text, module in caller._module_hash_to_id.items()}
-    return Graph({module.name: module for module in modules.values()}, hashes, edges, parameters)
+    nodes = {names[node.id]: node for node in graph.module_nodes}
+    return Graph({module.name: module for module in modules.values()}, nodes, hashes, edges, parameters)
 
 
 @pytest.fixture
@@ -118,6 +121,23 @@ def test_each_folder_goes_from_the_step_that_writes_it_to_those_that_read_it(gra
     }
 
     assert graph.edges == flows
+
+
+def test_every_step_runs_in_the_environment_and_on_the_cluster(graph: Graph) -> None:
+    for node in graph.nodes.values():
+        assert json.loads(node.runconfig)["environment"]["name"] == "environment"
+        assert {one.name: one.value for one in node.module_parameters}["Target"] == "cluster"
+
+
+def test_what_steps_write_is_kept_where_the_run_can_be_told(graph: Graph) -> None:
+    kept = {
+        output.name: (output.data_store_name, output.dataset_output_options.path_on_datastore)
+        for node in graph.nodes.values()
+        for output in node.module_output_settings
+        if output.dataset_output_options
+    }
+
+    assert kept == {folder: ("store", "training/{run-id}/{output-name}") for step in TRAINING for folder in step.writes}
 
 
 def test_every_value_is_a_parameter_and_so_is_the_version_of_the_data(graph: Graph) -> None:

@@ -19,9 +19,11 @@ from uvicorn.supervisors import Multiprocess
 from . import keys, request_log, scoring
 from .keys import Keys
 from .program import UserError, program
+from .protocol import Protocol
 from .scoring import MAX_BODY_BYTES, Answer, Service, problem
 
 SECONDS_FOR_BODY = 30
+SECONDS_TO_STAY = 300  # longer than a gateway keeps an idle connection, so that none is closed while it is used again
 SECONDS_TO_START = 60  # a worker that has not answered its supervisor for so long is started anew
 
 Message = dict[str, Any]
@@ -145,12 +147,14 @@ def configure(app: Any, workers: int | None = None) -> uvicorn.Config:
         app,
         factory=workers is not None,
         workers=workers or 1,
+        http=Protocol,
         lifespan="off",
         ws="none",
         proxy_headers=False,
         server_header=False,
         access_log=False,
         log_level="warning",
+        timeout_keep_alive=SECONDS_TO_STAY,
         timeout_graceful_shutdown=10,
         timeout_worker_healthcheck=SECONDS_TO_START,
     )
