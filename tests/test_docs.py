@@ -8,6 +8,8 @@ import tomllib
 import pytest
 from conftest import QUESTIONS, ROOT, run
 
+from benchmarks import azure, batch, score
+
 TEMPLATE_DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -160,3 +162,56 @@ def test_notebooks_are_stored_without_output(defaults):
     for path in defaults.path.rglob("*.ipynb"):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         assert [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")] == []
+
+
+def test_the_goals_in_the_readme_are_those_that_the_benchmarks_hold():
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    stated = re.search(
+        r"inference server (\S+) times cheaper for one row and (\S+) times for 1000 "
+        r".* in its own container (\S+) and (\S+) times; "
+        r"batch scoring (\S+) times cheaper than a pandas program, (\S+) times from Parquet to Parquet, "
+        r"in under (\S+) GB; a run on the local Azure ML under (\S+) s as processes, (\S+) s in forks",
+        text,
+    )
+
+    held = [*score.GOALS.values(), *batch.LEAST.values(), batch.MOST_MEGABYTES / 1000, *azure.GOALS.values()]
+    assert [float(number) for number in stated.groups()] == held
+
+
+@pytest.mark.parametrize("missed", [None, *score.GOALS], ids=str)
+def test_a_goal_that_is_missed_fails_the_benchmark_of_scoring(missed):
+    cpu = {(score.STOCK, rows): 100.0 for rows in score.BATCHES}
+    cpu |= {(kind, rows): 100.0 / goal * 0.99 for (kind, rows), goal in score.GOALS.items()}
+    if missed is None:
+        score.check(cpu)
+        return
+    cpu[missed] *= 1.1
+
+    with pytest.raises(SystemExit, match=f"{missed[0]}, {missed[1]} rows"):
+        score.check(cpu)
+
+
+def operations(project):
+    return (project.path / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def test_cores_in_the_guide_follow_from_the_cost_of_a_request(project):
+    rows = re.findall(
+        r"^\| [^|]+ \| ([\d,]+) \| ([\d,]+) us \| (\S+) \| (\S+) \| (\S+) \|$", operations(project), re.MULTILINE
+    )
+
+    assert len(rows) in (2, 4)
+    for at_once, cost, *cores in rows:
+        each = float(cost.replace(",", "")) / 1e6 / float(at_once.replace(",", ""))
+        for stated, rate in zip(cores, score.PREDICTIONS_PER_SECOND, strict=True):
+            assert float(stated) == pytest.approx(rate * each, rel=0.05), "to two digits"
+
+
+def test_queries_in_the_guide_ask_for_what_a_line_holds(project):
+    source = (project.package() / "request_log.py").read_text(encoding="utf-8")
+    holds = re.findall(r'^            "(\w+)":', source, re.MULTILINE)
+    queries = "".join(re.findall(r"^```kql\n(.*?)^```", operations(project), re.DOTALL | re.MULTILINE))
+
+    assert list(json.loads(block(operations(project), "json"))) == holds
+    assert set(re.findall(r"\bline\.(\w+)", queries)) == set(holds)
+    assert set(re.findall(r'startswith "{\\"(\w+)\\":', queries)) == {holds[0]}

@@ -304,6 +304,10 @@ def test_application_insights_can_join_requests_with_their_lines(default_model, 
     assert names[:-1] == [f"by-{name}" for name in NAMED_BY]
     assert len(names[-1]) == 36
     assert {each["resultCode"] for each in properties} == {"200"}
+    guide = (default_model.project / "docs" / "operations.md").read_text(encoding="utf-8")
+    asked = set(re.findall(r'customDimensions(?:\["|\.)([\w ]+)', guide))
+    assert asked > {"Client Request Id"}
+    assert all(asked <= each.keys() for each in properties)
     assert not any("Response Value" in each for each in properties)
     assert set(traces) <= set((tmp_path / "log").read_text("utf-8").splitlines())
 
