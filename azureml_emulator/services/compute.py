@@ -74,7 +74,7 @@ def _operation(state: State, outcome: dict[str, Any]) -> dict[str, str]:
 
 
 def _compute(state: State, name: str, wanted: dict[str, Any], error: dict[str, Any] | None) -> dict[str, Any]:
-    """Return a compute target with all that ComputeTarget._get_helper and the classes' deserialize ask for."""
+    """Return a compute target with all that ComputeTarget._get and the classes' deserialize ask for."""
     asked = wanted["properties"]
     specifics = dict(asked.get("properties") or {})
     if asked["computeType"] == "AmlCompute":
