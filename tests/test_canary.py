@@ -87,7 +87,7 @@ NOT_SENT = {"connect-failure", "refused-stream", "reset-before-request"}
 
 
 def test_no_request_is_cut_short_or_scored_twice(manifests, baked):
-    """The service waits for a body as long as the route waits for an answer, and so does who proves a stage.
+    """The service waits for a body as long as the route waits for an answer, and so does who asks by hand.
 
     Without a word about retries, Istio sends a request again after a 503 too, which a model may have answered.
     """
@@ -205,6 +205,7 @@ class Releases:
         self.root = repository(baked, folder / "repository", without=left_out)
         (self.root / ".pipelines" / "alone.yml").write_text(ALONE, encoding="utf-8")
         edit(self.root, "deployment/canary.py", "SECONDS_BETWEEN = 10", "SECONDS_BETWEEN = 0.01")
+        edit(self.root, "deployment/canary.py", "SECONDS_PER_REQUEST = 5", "SECONDS_PER_REQUEST = 1")
         edit(self.root, "deployment/canary.py", "REQUESTS = 200", "REQUESTS = 40")
         programs, tools = install(folder, "a-subscription")
         environment = {
@@ -296,6 +297,7 @@ LATER = {
     "blue does not start": ({"pods": "blue 2"}, "Blue_Staging", "blue 2 (0), green 1 (100)"),
     "blue has another model in it": ({"model": "blue 2"}, "Blue_Staging", "blue 2 (0), green 1 (100)"),
     "blue fails under traffic": ({"serving": "2 blue 2"}, "Blue_50", "blue 2 (0), green 1 (100)"),
+    "blue hangs under traffic": ({"hangs": "2 blue 2"}, "Blue_50", "blue 2 (0), green 1 (100)"),
     "a node is drained meanwhile": (
         {"serving": "2 blue 2", "drained": "green 1"},
         "Blue_50",
