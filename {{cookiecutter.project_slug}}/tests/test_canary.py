@@ -224,6 +224,18 @@ def test_a_stage_is_proven_within_minutes_though_a_service_hangs() -> None:
     assert canary.SECONDS_TO_PROVE + 3 * canary.SECONDS_PER_REQUEST < 5 * 60
 
 
+def test_a_stage_gives_each_request_a_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    new, given = Colour("image-2", "2"), list[float]()
+    monkeypatch.setenv("K8S_AB_HOST", "scoring.example.com")
+    monkeypatch.setattr(cluster, "read", lambda: State(None, new, on(GREEN)))
+    monkeypatch.setattr(canary, "key", lambda: "a-key")
+    monkeypatch.setattr(canary, "prove", lambda service, *_: given.append(service.seconds))
+
+    canary.check("green_100", new)
+
+    assert given == [canary.SECONDS_PER_REQUEST]
+
+
 # -- secrets, and what is removed ---
 
 
