@@ -1,7 +1,7 @@
 """Stands in for kubectl. What it is told is kept in a file, and `fails` in there says what goes wrong.
 
 It knows the commands that a canary release uses and refuses all others; kustomize is the real one's. A Deployment gets
-ready as soon as it is applied, unless it is to fail.
+ready as soon as it is applied, unless it is to fail; a node with a pod of it may be drained later.
 """
 
 import argparse
@@ -77,10 +77,9 @@ def get(cluster: Cluster, given: argparse.Namespace, kind: str, name: str = "") 
     if name:
         one = cluster.read()["objects"].get(f"{PLURALS[kind]}/{name}")
         print(json.dumps(one) if one else "")
-    elif kind == "pods":
-        print(json.dumps({"items": pods(cluster, given.selector)}))
     else:
-        print(json.dumps({"items": list(found(cluster, kind, given.selector).values())}))
+        listed = {"deployments": deployments, "pods": pods}
+        print(json.dumps({"items": [one for part in kind.split(",") for one in listed[part](cluster, given.selector)]}))
 
 
 def rollout(cluster: Cluster, _: argparse.Namespace, _status: str, name: str) -> None:
@@ -106,9 +105,33 @@ def found(cluster: Cluster, kind: str, selector: str) -> dict:
     }
 
 
+def deployments(cluster: Cluster, selector: str) -> list[dict]:
+    runs = list(found(cluster, "deployments", selector).values())
+    for one in runs:
+        labels = one["metadata"]["labels"]
+        if cluster.read()["fails"].get("drained") == f"{labels['colour']} {labels['app.kubernetes.io/version']}":
+            one["status"]["availableReplicas"] -= 1
+    return runs
+
+
 def pods(cluster: Cluster, selector: str) -> list[dict]:
+    """Return as many pods as there should be, of which so many are ready as are available, and the others wait."""
     waiting = {"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "the-keys" not found'}}
-    return [{"status": {"containerStatuses": [{"state": waiting}]}} for _ in found(cluster, "deployments", selector)]
+    made = []
+    for one in deployments(cluster, selector):
+        status, template = one["status"], one["spec"]["template"]
+        for number in range(status["replicas"]):
+            ready = number < status["availableReplicas"]
+            former = ready and status["updatedReplicas"] < status["replicas"]
+            containers = [{"name": "scoring", "image": "former"}] if former else template["spec"]["containers"]
+            told = {
+                "conditions": [{"type": "Ready", "status": str(ready)}],
+                "containerStatuses": [{"state": {} if ready else waiting}],
+            }
+            labels = template["metadata"]["labels"]
+            pod = {"kind": "Pod", "metadata": {"labels": labels}, "spec": {"containers": containers}, "status": told}
+            made.append(pod)
+    return made
 
 
 def apply(cluster: Cluster, given: argparse.Namespace) -> None:

@@ -83,8 +83,11 @@ def test_requests_without_a_header_are_shared_out(manifests, serving, weights):
             assert target["destination"]["host"].endswith(f"-{colour}")
 
 
+NOT_SENT = {"connect-failure", "refused-stream", "reset-before-request"}
+
+
 def test_no_request_is_cut_short_or_scored_twice(manifests, baked):
-    """The service waits for a body as long as the route waits for an answer, and so does who proves a stage.
+    """The service waits for a body as long as the route waits for an answer, and so does who asks by hand.
 
     Without a word about retries, Istio sends a request again after a 503 too, which a model may have answered.
     """
@@ -101,7 +104,7 @@ def test_no_request_is_cut_short_or_scored_twice(manifests, baked):
     assert {route["timeout"] for route in routes} == {f"{limit}s" for limit in limits}
     for route in routes:
         assert 0 < route["retries"]["attempts"] <= 2
-        assert set(route["retries"]["retryOn"].split(",")) == {"connect-failure", "refused-stream"}
+        assert set(route["retries"]["retryOn"].split(",")) == NOT_SENT
 
 
 def test_the_gateway_speaks_https_for_one_host_and_nothing_else(manifests, baked):
@@ -202,6 +205,7 @@ class Releases:
         self.root = repository(baked, folder / "repository", without=left_out)
         (self.root / ".pipelines" / "alone.yml").write_text(ALONE, encoding="utf-8")
         edit(self.root, "deployment/canary.py", "SECONDS_BETWEEN = 10", "SECONDS_BETWEEN = 0.01")
+        edit(self.root, "deployment/canary.py", "SECONDS_PER_REQUEST = 5", "SECONDS_PER_REQUEST = 1")
         edit(self.root, "deployment/canary.py", "REQUESTS = 200", "REQUESTS = 40")
         programs, tools = install(folder, "a-subscription")
         environment = {
@@ -293,6 +297,12 @@ LATER = {
     "blue does not start": ({"pods": "blue 2"}, "Blue_Staging", "blue 2 (0), green 1 (100)"),
     "blue has another model in it": ({"model": "blue 2"}, "Blue_Staging", "blue 2 (0), green 1 (100)"),
     "blue fails under traffic": ({"serving": "2 blue 2"}, "Blue_50", "blue 2 (0), green 1 (100)"),
+    "blue hangs under traffic": ({"hangs": "2 blue 2"}, "Blue_50", "blue 2 (0), green 1 (100)"),
+    "a node is drained meanwhile": (
+        {"serving": "2 blue 2", "drained": "green 1"},
+        "Blue_50",
+        "blue 2 (0), green 1 (100)",
+    ),
     "blue fails under all traffic": ({"serving": "1 blue 2"}, "Blue_100", "blue 2 (0), green 1 (100)"),
     "green does not start": ({"pods": "green 2"}, "Green_Staging", "blue 2 (100), green 2 (0)"),
     "green is not taken": ({"apply": "Deployment/{}-green"}, "Green_Staging", "blue 2 (0), green 1 (100)"),
@@ -333,6 +343,15 @@ def test_a_release_after_one_that_stopped_at_blue_goes_through(empty):
 
     assert results(build) == ALL_SUCCEED, report(build.steps())
     assert empty.cluster.told() == "green 3 (100)"
+
+
+def test_green_that_fails_in_blue_s_place_gives_the_traffic_back(empty):
+    empty.release(2, pods="green 2")
+
+    build = empty.release(3, serving="1 green 2")
+
+    assert results(build) == stopped_at("Blue_Staging"), report(build.steps())
+    assert empty.cluster.told() == "blue 2 (100), green 2 (0)"
 
 
 def test_what_fails_is_checked_and_what_would_have_followed_is_not(empty):

@@ -19,6 +19,8 @@ from .stages import BLUE, STAGES, Colour, after, told
 FOLDER = Path(os.environ.get("AGENT_TEMPDIRECTORY", "outputs")) / "canary"
 ATTEMPTS = 6  # the gateway's pods hear of a change one after another
 SECONDS_BETWEEN = 10
+SECONDS_TO_PROVE = 180  # callers of a colour that hangs wait as long for the rollback, and a stage has an hour
+SECONDS_PER_REQUEST = 5  # a sample of a few rows needs much less
 REQUESTS = 200
 WRONG_AT_MOST = 0.01
 OFF_AT_MOST = 0.2  # five standard deviations of half of 200
@@ -46,7 +48,7 @@ def check(name: str, new: Colour) -> None:
     print(f"Now: {told(now)}.")
     if after(name, now, new) not in (None, now):
         raise AzureError(f"What {name} should have applied is not there, or not ready.")
-    service = Service(f"https://{setting('K8S_AB_HOST')}", key())
+    service = Service(f"https://{setting('K8S_AB_HOST')}", key(), SECONDS_PER_REQUEST)
     if installed:
         colour = getattr(now, installed)
         prove(service, {installed: 1.0}, colour.version, installed)
@@ -62,25 +64,32 @@ def key() -> str:
 
 
 def prove(service: Service, expected: dict[str, float], version: str = "", colour: str | None = None) -> None:
-    """Ask until the answers come from where they should, a bounded number of times."""
-    problem = ""
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(SECONDS_BETWEEN)
-        try:
-            found = str(service.get("/healthz", colour)["version"])
-            answers = service.ask(REQUESTS, colour)
-        except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
-            problem = f"{service.url} does not answer: {error!r}"
-            continue
-        if version and found != version:
-            problem = f"{colour} has version {found}, not {version}."
-        else:
-            problem = judge(answers, expected)
+    """Ask until the answers come from where they should, a bounded number of times and for a bounded time."""
+    ends, attempt, problem = time.monotonic() + SECONDS_TO_PROVE, 0, ""
+    while attempt < ATTEMPTS and time.monotonic() < ends:
+        attempt += 1
+        problem = try_once(service, expected, version, colour, ends)
         if not problem:
-            print(report(answers))
             return
-    raise AzureError(f"{problem} (asked {ATTEMPTS} times)")
+        if attempt < ATTEMPTS:
+            time.sleep(max(0, min(SECONDS_BETWEEN, ends - time.monotonic())))
+    raise AzureError(f"{problem} (asked {attempt} times)")
+
+
+def try_once(service: Service, expected: dict[str, float], version: str, colour: str | None, ends: float) -> str:
+    """Ask once, and say what is wrong, or nothing. As soon as too many answers are wrong, no more are asked for."""
+    try:
+        found = str(service.get("/healthz", colour)["version"])
+        seconds = max(0, ends - time.monotonic())
+        answers = service.ask(REQUESTS, colour, seconds=seconds, wrong_at_most=WRONG_AT_MOST * REQUESTS)
+    except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
+        return f"{service.url} does not answer: {error!r}"
+    if version and found != version:
+        return f"{colour} has version {found}, not {version}."
+    problem = judge(answers, expected)
+    if not problem:
+        print(report(answers))
+    return problem
 
 
 def judge(answers: list[Answer], expected: dict[str, float]) -> str:
@@ -88,9 +97,10 @@ def judge(answers: list[Answer], expected: dict[str, float]) -> str:
     found = shares(answers)
     strangers = found.keys() - expected
     off = [colour for colour, share in expected.items() if abs(found.get(colour, 0) - share) > OFF_AT_MOST]
-    if sum(map(bool, (answer.wrong for answer in answers))) > WRONG_AT_MOST * len(answers) or strangers or off:
+    wrong = sum(bool(answer.wrong) for answer in answers)
+    if len(answers) < REQUESTS or wrong > WRONG_AT_MOST * REQUESTS or strangers or off:
         wanted = ", ".join(f"{share:.0%} {colour}" for colour, share in sorted(expected.items()))
-        return f"Expected {wanted}:\n{report(answers)}\n"
+        return f"Expected {wanted} of {REQUESTS} requests:\n{report(answers)}\n"
     return ""
 
 

@@ -13,10 +13,11 @@ from typing import Any
 
 from environment_setup.azure_cli import AzureError, setting, show
 
-from .stages import BLUE, GREEN, Colour, State
+from .stages import BLUE, GREEN, Colour, Ready, State
 
 KUBERNETES = Path(__file__).parent / "kubernetes"
 NAME, COLOUR, VERSION = "app.kubernetes.io/name", "colour", "app.kubernetes.io/version"
+MOVED_BY = "moved-by"
 OF_A_COLOUR = "deployment,service,poddisruptionbudget,networkpolicy"
 SECONDS_TO_ROLL_OUT = 600
 IMAGE = re.compile(r"(?P<name>[a-z0-9.-]+\.[a-z]+/[a-z0-9._/-]+)@(?P<digest>sha256:[0-9a-f]{64})")
@@ -50,23 +51,55 @@ def kubectl(*words: str) -> str:
 
 
 def read() -> State:
-    """Return what runs and what serves."""
-    listed = kubectl("get", "deployments", "--selector", f"{NAME}={setting('PROJECT')}", "--output", "json")
-    colours = {one["metadata"]["labels"][COLOUR]: colour(one) for one in json.loads(listed)["items"]}
+    """Return what runs, what serves, and who moved the traffic."""
+    listed = kubectl("get", "deployments,pods", "--selector", f"{NAME}={setting('PROJECT')}", "--output", "json")
+    runs = colours_in(json.loads(listed)["items"])
     found = kubectl(
         "get", "virtualservices.networking.istio.io", setting("PROJECT"), "--ignore-not-found", "--output", "json"
     )
-    serving = serving_in(json.loads(found)) if found.strip() else frozenset()
-    return State(colours.get(BLUE), colours.get(GREEN), serving)
+    if not found.strip():
+        return State(runs.get(BLUE), runs.get(GREEN))
+    traffic = json.loads(found)
+    moved_by = traffic["metadata"].get("annotations", {}).get(MOVED_BY, "")
+    return State(runs.get(BLUE), runs.get(GREEN), serving_in(traffic), moved_by)
 
 
-def colour(deployment: dict[str, Any]) -> Colour:
-    """Return what a Deployment runs. It is ready when each of its pods is, and none of a former image is left."""
+def colours_in(items: list[dict[str, Any]]) -> dict[str, Colour]:
+    """Return the colours that these Deployments and pods are of."""
+    found = [(one["kind"], one["metadata"]["labels"].get(COLOUR), one) for one in items]
+    return {
+        name: colour(one, [pod for kind, its, pod in found if kind == "Pod" and its == name])
+        for kind, name, one in found
+        if kind == "Deployment"
+    }
+
+
+def colour(deployment: dict[str, Any], pods: list[dict[str, Any]]) -> Colour:
+    """Return what a Deployment runs.
+
+    All its pods are ready when none is missing, and none of a former image is left. Its status does not tell which of
+    them are of which image while it rolls out, so the pods themselves tell whether one is ready.
+    """
     labels, spec, status = deployment["metadata"]["labels"], deployment["spec"], deployment.get("status", {})
-    image = next(one["image"] for one in spec["template"]["spec"]["containers"] if one["name"] == "scoring")
-    pods = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")]
+    image = image_in(spec["template"]["spec"])
+    counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")]
     seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    return Colour(image, labels.get(VERSION, "unknown"), seen and pods == [spec["replicas"]] * 3)
+    if seen and counts == [spec["replicas"]] * 3:
+        ready = Ready.ALL
+    else:
+        ready = Ready.SOME if any(answers(pod, image) for pod in pods) else Ready.NONE
+    return Colour(image, labels.get(VERSION, "unknown"), ready)
+
+
+def answers(pod: dict[str, Any], image: str) -> bool:
+    """Tell whether a pod is ready with this image, and stays."""
+    conditions = {one["type"]: one["status"] for one in pod["status"].get("conditions", [])}
+    stays = "deletionTimestamp" not in pod["metadata"]
+    return stays and conditions.get("Ready") == "True" and image_in(pod["spec"]) == image
+
+
+def image_in(pod: dict[str, Any]) -> str:
+    return next(str(one["image"]) for one in pod["containers"] if one["name"] == "scoring")
 
 
 def serving_in(virtual_service: dict[str, Any]) -> frozenset[str]:
@@ -95,6 +128,7 @@ def write(folder: Path, installs: str | None, then: State) -> None:
         patches=[
             host_at("Gateway", "/spec/servers/0/hosts/0"),
             host_at("VirtualService", "/spec/hosts/0"),
+            patch("VirtualService", "add", "/metadata/annotations", {MOVED_BY: then.moved_by}),
         ],
     )
 
@@ -118,8 +152,11 @@ def overlay(folder: Path, name: str) -> str:
 
 def host_at(kind: str, path: str) -> dict[str, Any]:
     """Return a patch that puts the host's name in."""
-    operation = {"op": "replace", "path": path, "value": setting("K8S_AB_HOST")}
-    return {"target": {"kind": kind}, "patch": json.dumps([operation])}
+    return patch(kind, "replace", path, setting("K8S_AB_HOST"))
+
+
+def patch(kind: str, operation: str, path: str, value: Any) -> dict[str, Any]:
+    return {"target": {"kind": kind}, "patch": json.dumps([{"op": operation, "path": path, "value": value}])}
 
 
 def kustomization(folder: Path, **more: Any) -> None:

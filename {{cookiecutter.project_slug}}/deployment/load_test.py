@@ -10,15 +10,17 @@ import math
 import os
 import statistics
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from http.client import HTTPException
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+T = TypeVar("T")
 COLOUR = "x-api-version"
 SECONDS_PER_REQUEST = 30
 
@@ -39,10 +41,10 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class Service:
-    """A scoring service at an address without a path."""
+    """A scoring service at an address without a path, which has so many seconds for each answer."""
 
-    def __init__(self, url: str, key: str = "") -> None:
-        self.url, self.key = url.rstrip("/"), key
+    def __init__(self, url: str, key: str = "", seconds: float = SECONDS_PER_REQUEST) -> None:
+        self.url, self.key, self.seconds = url.rstrip("/"), key, seconds
         self.client = urllib.request.build_opener(NoRedirect)
 
     def get(self, path: str, colour: str | None = None) -> Any:
@@ -52,11 +54,22 @@ class Service:
     def call(self, path: str, headers: dict[str, str], body: bytes | None = None) -> tuple[str, bytes]:
         """Return the colour and the body of an answer with status 200; anything else is an OSError or a ValueError."""
         request = urllib.request.Request(self.url + path, body, headers)  # noqa: S310 - the caller's own address
-        with self.client.open(request, timeout=SECONDS_PER_REQUEST) as answer:
-            return answer.headers.get(COLOUR, "nobody"), answer.read()
 
-    def ask(self, requests: int, colour: str | None = None, connections: int = 8) -> list[Answer]:
-        """Score the service's own sample as often as that."""
+        def answered() -> tuple[str, bytes]:
+            with self.client.open(request, timeout=self.seconds) as answer:
+                return answer.headers.get(COLOUR, "nobody"), answer.read()
+
+        return within(self.seconds, answered)
+
+    def ask(
+        self,
+        requests: int,
+        colour: str | None = None,
+        connections: int = 8,
+        seconds: float | None = None,
+        wrong_at_most: float = math.inf,
+    ) -> list[Answer]:
+        """Score the service's own sample as often as that, or until the time is over or more answers are wrong."""
         description = self.get("/swagger.json", colour)
         content = description["paths"]["/score"]["post"]["requestBody"]["content"]
         rows = content["application/json"]["schema"]["example"]["data"]
@@ -65,7 +78,10 @@ class Service:
             headers["authorization"] = f"Bearer {self.key}"
         body = json.dumps({"data": rows}).encode()
         with ThreadPoolExecutor(connections) as pool:
-            return list(pool.map(lambda _: self.score(headers, body, len(rows)), range(requests)))
+            asked = [pool.submit(self.score, headers, body, len(rows)) for _ in range(requests)]
+            until_enough(asked, seconds, wrong_at_most)
+            pool.shutdown(cancel_futures=True)
+        return [one.result() for one in asked if not one.cancelled()]
 
     def score(self, headers: dict[str, str], body: bytes, rows: int) -> Answer:
         began, colour, wrong = time.monotonic(), "nobody", ""
@@ -77,6 +93,32 @@ class Service:
         except (OSError, HTTPException, ValueError) as error:
             wrong = str(error) or type(error).__name__
         return Answer(colour, time.monotonic() - began, wrong)
+
+
+def within(seconds: float, work: Callable[[], T]) -> T:
+    """Return what this returns, or raise TimeoutError: for a socket, time begins anew with every byte that it gets."""
+    ended = Future[T]()
+
+    def run() -> None:
+        try:
+            ended.set_result(work())
+        except Exception as error:
+            ended.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return ended.result(seconds)
+
+
+def until_enough(asked: list[Future[Answer]], seconds: float | None, wrong_at_most: float) -> None:
+    """Wait for all answers, or until the time is over or more of them are wrong."""
+    wrong = 0
+    try:
+        for one in as_completed(asked, seconds):
+            wrong += bool(one.result().wrong)
+            if wrong > wrong_at_most:
+                return
+    except TimeoutError:
+        return
 
 
 def headers_for(colour: str | None) -> dict[str, str]:
@@ -107,7 +149,7 @@ def report(answers: list[Answer]) -> str:
         seconds = [answer.seconds for answer in answers if answer.colour == colour and not answer.wrong]
         lines.append(f"{colour:<12} {len(seconds):>8} {share:>8.1%} {statistics.median(seconds) * 1000:>6.1f} ms")
     wrong = [answer for answer in answers if answer.wrong]
-    lines += [f"{'wrong':<12} {len(wrong):>8} {len(wrong) / len(answers):>8.1%}"]
+    lines += [f"{'wrong':<12} {len(wrong):>8} {len(wrong) / max(len(answers), 1):>8.1%}"]
     lines += sorted({f"  {answer.colour}: {answer.wrong}" for answer in wrong})[:10]
     return "\n".join(lines)
 

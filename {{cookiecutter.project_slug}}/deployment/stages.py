@@ -6,6 +6,7 @@ never changes while it has some. .pipelines/templates/canary.yml has the stages 
 """
 
 from collections.abc import Callable
+from enum import Enum
 from typing import NamedTuple
 
 from environment_setup.azure_cli import AzureError
@@ -13,20 +14,32 @@ from environment_setup.azure_cli import AzureError
 BLUE, GREEN = "blue", "green"
 
 
+class Ready(Enum):
+    """How many of the pods that a colour should have are ready, with its image in them."""
+
+    NONE = "not ready"
+    SOME = "some pods not ready"
+    ALL = "ready"
+
+
 class Colour(NamedTuple):
-    """A colour that runs: its image, the version of the model in it, and whether all its pods are ready."""
+    """A colour that runs: its image, the version of the model in it, and how many of its pods are ready."""
 
     image: str
     version: str
-    ready: bool = True
+    ready: Ready = Ready.ALL
 
 
 class State(NamedTuple):
-    """What runs, and which colours share the traffic: none of them before anything was proven, one, or both."""
+    """What runs, which colours share the traffic, and the image of the release that moved it there.
+
+    None of them shares it before anything was proven; then one does, or both.
+    """
 
     blue: Colour | None = None
     green: Colour | None = None
     serving: frozenset[str] = frozenset()
+    moved_by: str = ""
 
 
 def on(*colours: str) -> frozenset[str]:
@@ -34,7 +47,12 @@ def on(*colours: str) -> frozenset[str]:
 
 
 def is_ready(colour: Colour | None) -> bool:
-    return colour is not None and colour.ready
+    return colour is not None and colour.ready is Ready.ALL
+
+
+def answers(colour: Colour | None) -> bool:
+    """Tell whether a colour can serve, as while a node with a pod of it is drained."""
+    return colour is not None and colour.ready is not Ready.NONE
 
 
 def runs(colour: Colour | None, new: Colour) -> bool:
@@ -53,7 +71,9 @@ def need_new(name: str, colour: Colour | None, new: Colour) -> None:
 
 def stand_in(now: State, _: Colour) -> State:
     """Where an earlier release stopped at blue, green gets what blue serves."""
-    return now._replace(green=now.blue) if now.serving == on(BLUE) else now
+    if now.blue and now.serving == on(BLUE):
+        return now._replace(green=now.blue._replace(ready=Ready.ALL))
+    return now
 
 
 def hand_over(now: State, _: Colour) -> State:
@@ -98,20 +118,20 @@ def remove_blue(now: State, new: Colour) -> State:
 
 
 def rollback(now: State, new: Colour) -> State:
-    """Give all traffic to a colour that has served it, if one is ready; whatever stage failed.
+    """Give all traffic to a colour that has served it, if one answers; whatever stage failed.
 
-    What runs shows how far a release came. Both colours with one image: green was taking over from blue, which has
-    served that image to everybody. Only blue with the new one: green still has what served before. Blue with another
-    one: that is another release, whose traffic stays as it is, unless green is down and blue has the same to serve.
+    Where blue has another image, and another release has moved the traffic, it is left to that one. Otherwise what runs
+    shows how far this release came. Both colours with one image: green was taking over from blue, which has served that
+    image to everybody; if it is not the new one, green was to stand in for an earlier release's blue. Two images: green
+    still has what served before, and a single pod of that is better than the new image, which has failed.
     """
-    taking_over = now.blue is not None and runs(now.green, now.blue)
-    own = runs(now.blue, new) or (taking_over and not is_ready(now.green))
-    if not now.serving or not own:
+    if not now.serving or not (runs(now.blue, new) or now.moved_by == new.image):
         return now
+    taking_over = now.blue is not None and runs(now.green, now.blue)
     first, second = (BLUE, GREEN) if taking_over else (GREEN, BLUE)
-    ready = {BLUE: is_ready(now.blue), GREEN: is_ready(now.green)}
+    able = {BLUE: answers(now.blue), GREEN: answers(now.green)}
     served = [first, *on(second) & now.serving]
-    return next((now._replace(serving=on(colour)) for colour in served if ready[colour]), now)
+    return next((now._replace(serving=on(colour)) for colour in served if able[colour]), now)
 
 
 class Stage(NamedTuple):
@@ -142,6 +162,8 @@ def after(name: str, now: State, new: Colour) -> State | None:
     if is_released and name not in ("remove_blue", "rollback"):
         return None
     then = stage.move(now, new)
+    if then.serving != now.serving:
+        then = then._replace(moved_by=new.image)
     return None if stage.optional and then == now else then
 
 
@@ -149,7 +171,7 @@ def told(state: State) -> str:
     """Say what runs and serves, for whoever reads the log."""
     shares = {name: 100 // len(state.serving) if name in state.serving else 0 for name in (BLUE, GREEN)}
     parts = [
-        f"{name} runs version {colour.version}{'' if colour.ready else ' (not ready)'} and gets {shares[name]} %"
+        f"{name} runs version {colour.version} ({colour.ready.value}) and gets {shares[name]} %"
         for name, colour in ((BLUE, state.blue), (GREEN, state.green))
         if colour
     ]

@@ -1,9 +1,14 @@
 """When a stage of a canary release takes answers for proof."""
 
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from deployment import canary, cluster
+from deployment import canary, cluster, load_test
 from deployment.load_test import Answer
 from deployment.stages import GREEN, Colour, State, on
 from environment_setup.azure_cli import AzureError
@@ -40,6 +45,10 @@ def test_good_answers_from_where_they_should_come_are_proof(count: dict[str, int
         ({"blue": 50, "green": 150}, HALVES),
         ({"blue": 99, "green": 100, "nobody": 1}, HALVES),
         ({"wrong": 200}, HALVES),
+        ({"blue": 199}, {"blue": 1.0}),
+        ({"blue": 50, "green": 50}, HALVES),
+        ({"wrong": 3}, {"blue": 1.0}),
+        ({}, {"blue": 1.0}),
     ],
 )
 def test_other_answers_are_none(count: dict[str, int], expected: dict[str, float]) -> None:
@@ -57,7 +66,7 @@ class Service:
     def get(self, *_: Any) -> Any:
         return {"version": self.version}
 
-    def ask(self, *_: Any) -> list[Answer]:
+    def ask(self, *_: Any, **__: Any) -> list[Answer]:
         found = self.found.pop(0)
         if isinstance(found, Exception):
             raise found
@@ -92,6 +101,142 @@ def test_it_is_asked_a_bounded_number_of_times() -> None:
 def test_another_version_is_no_proof() -> None:
     with pytest.raises(AzureError, match="blue has version 7, not 8"):
         prove(Service(*[answers(blue=200)] * 9), "8")
+
+
+# -- a service that hangs ---
+
+ROWS = [[1.0, 2.0]]
+CONTENT = {"application/json": {"schema": {"example": {"data": ROWS}}}}
+DESCRIPTION = {"paths": {"/score": {"post": {"requestBody": {"content": CONTENT}}}}, "version": 7}
+SECONDS = 0.5
+
+
+class Hanging(ThreadingHTTPServer):
+    """Says at once what it is; scores as slowly, or answers in parts as small, as a test wants it to."""
+
+    request_queue_size = 64
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), HangingHandler)
+        self.before_scoring: Callable[[int], float] = lambda _: 0.0
+        self.drips = ""
+        self.asked = 0
+        self.closing, self.lock = threading.Event(), threading.Lock()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    def handle_error(self, *_: object) -> None:
+        """Callers give up."""
+
+
+class HangingHandler(BaseHTTPRequestHandler):
+    server: Hanging
+
+    def do_GET(self) -> None:
+        self.answer(DESCRIPTION)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        with self.server.lock:
+            self.server.asked += 1
+            number = self.server.asked
+        self.server.closing.wait(self.server.before_scoring(number))
+        self.answer({"result": [0.5]})
+
+    def answer(self, content: Any) -> None:
+        body = json.dumps(content).encode()
+        head = f"HTTP/1.0 200 OK\r\nx-api-version: blue\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        fast = {"": head + body, "body": head, "head": b""}[self.server.drips]
+        self.wfile.write(fast)
+        for byte in (head + body)[len(fast) :]:
+            self.wfile.write(bytes([byte]))
+            self.server.closing.wait(SECONDS / 2)
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+@pytest.fixture
+def hanging() -> Iterator[Hanging]:
+    with Hanging() as server:
+        yield server
+        server.closing.set()
+        server.shutdown()
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canary, "SECONDS_TO_PROVE", 3 * SECONDS)
+
+
+def proven(server: Hanging) -> None:
+    prove(load_test.Service(f"http://127.0.0.1:{server.server_port}", "", SECONDS), "7")
+
+
+def seconds_until_refused(server: Hanging, because: str) -> float:
+    began = time.monotonic()
+    with pytest.raises(AzureError, match=because):
+        proven(server)
+    return time.monotonic() - began
+
+
+def test_a_service_that_answers_at_once_is_proven(hanging: Hanging) -> None:
+    proven(hanging)
+
+    assert hanging.asked >= 200
+
+
+def test_an_attempt_ends_as_soon_as_too_many_requests_hang(hanging: Hanging, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canary, "ATTEMPTS", 2)
+    hanging.before_scoring = lambda _: 60
+
+    assert seconds_until_refused(hanging, r"Expected 100% blue of 200(.|\n)*asked 2 times") < 10 * SECONDS
+    assert hanging.asked <= 2 * (3 + 8 + 8)
+
+
+def test_what_answers_late_is_proof_once_it_answers_in_time(hanging: Hanging) -> None:
+    hanging.before_scoring = lambda number: 60 if number <= 8 else 0
+
+    proven(hanging)
+
+    assert hanging.asked > 200
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_a_service_that_drips_is_waited_for_no_longer_than_one_that_hangs(hanging: Hanging, part: str) -> None:
+    """Each byte comes in time for a socket."""
+    hanging.drips = part
+
+    assert seconds_until_refused(hanging, "does not answer") < 10 * SECONDS
+
+
+@pytest.mark.usefixtures("soon")
+def test_all_attempts_together_have_an_end(hanging: Hanging) -> None:
+    """A service that is slow, but not too slow for a single request."""
+    hanging.before_scoring = lambda _: SECONDS / 2
+
+    assert seconds_until_refused(hanging, r"of 200 requests(.|\n)*asked 1 times") < 10 * SECONDS
+    assert hanging.asked < 200
+
+
+def test_a_stage_is_proven_within_minutes_though_a_service_hangs() -> None:
+    assert canary.SECONDS_PER_REQUEST <= load_test.SECONDS_PER_REQUEST / 3
+    assert canary.SECONDS_TO_PROVE + 3 * canary.SECONDS_PER_REQUEST < 5 * 60
+
+
+def test_a_stage_gives_each_request_a_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    new, given = Colour("image-2", "2"), list[float]()
+    monkeypatch.setenv("K8S_AB_HOST", "scoring.example.com")
+    monkeypatch.setattr(cluster, "read", lambda: State(None, new, on(GREEN)))
+    monkeypatch.setattr(canary, "key", lambda: "a-key")
+    monkeypatch.setattr(canary, "prove", lambda service, *_: given.append(service.seconds))
+
+    canary.check("green_100", new)
+
+    assert given == [canary.SECONDS_PER_REQUEST]
+
+
+# -- secrets, and what is removed ---
 
 
 def test_a_vault_may_hold_two_keys(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,22 +1,36 @@
 """What is read of a cluster, and which images are taken."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from deployment import cluster
-from deployment.stages import Colour, State
+from deployment.stages import Colour, Ready, State
 from environment_setup.azure_cli import AzureError
 
 IMAGE = f"registry.azurecr.io/scoring@sha256:{'0' * 64}"
 
 
+def containers(image: str) -> dict[str, Any]:
+    return {"containers": [{"name": "sidecar", "image": "another"}, {"name": "scoring", "image": image}]}
+
+
 def deployment(**status: int) -> dict[str, Any]:
-    containers = [{"name": "sidecar", "image": "another"}, {"name": "scoring", "image": IMAGE}]
     return {
+        "kind": "Deployment",
         "metadata": {"labels": {"colour": "blue", "app.kubernetes.io/version": "7"}, "generation": 3},
-        "spec": {"replicas": 2, "template": {"spec": {"containers": containers}}},
+        "spec": {"replicas": 2, "template": {"spec": containers(IMAGE)}},
         "status": status,
+    }
+
+
+def pod(colour: str = "blue", image: str = IMAGE, ready: str = "True", **metadata: str) -> dict[str, Any]:
+    return {
+        "kind": "Pod",
+        "metadata": {"labels": {"colour": colour}, **metadata},
+        "spec": containers(image),
+        "status": {"conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": ready}]},
     }
 
 
@@ -26,20 +40,61 @@ ALL_READY = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "avai
 @pytest.mark.parametrize(
     ("change", "ready"),
     [
-        ({}, True),
-        ({"observedGeneration": 2}, False),
-        ({"availableReplicas": 1}, False),
-        ({"updatedReplicas": 1}, False),
-        ({"replicas": 3}, False),
+        ({}, Ready.ALL),
+        ({"observedGeneration": 2}, Ready.SOME),
+        ({"availableReplicas": 1}, Ready.SOME),
+        ({"updatedReplicas": 1}, Ready.SOME),
+        ({"replicas": 3}, Ready.SOME),
     ],
     ids=["all", "not seen yet", "one not available", "one of a former image", "one more than there should be"],
 )
-def test_a_colour_is_ready_when_all_its_pods_are(change: dict[str, int], ready: bool) -> None:
-    assert cluster.colour(deployment(**{**ALL_READY, **change})) == Colour(IMAGE, "7", ready)
+def test_a_colour_is_ready_when_all_its_pods_are(change: dict[str, int], ready: Ready) -> None:
+    assert cluster.colour(deployment(**{**ALL_READY, **change}), [pod()]) == Colour(IMAGE, "7", ready)
+
+
+@pytest.mark.parametrize(
+    ("pods", "ready"),
+    [
+        ([pod(ready="False"), pod()], Ready.SOME),
+        ([], Ready.NONE),
+        ([pod(ready="False")], Ready.NONE),
+        ([pod(image=f"{IMAGE[:-1]}1")], Ready.NONE),
+        ([pod(deletionTimestamp="2030-01-01T00:00:00Z")], Ready.NONE),
+        ([pod(colour="green")], Ready.NONE),
+        ([{**pod(), "status": {}}], Ready.NONE),
+    ],
+    ids=["one", "none", "none ready", "of a former image", "about to go", "of the other colour", "just made"],
+)
+def test_a_colour_that_rolls_out_answers_when_a_pod_of_its_image_does(pods: list[Any], ready: Ready) -> None:
+    found = cluster.colours_in([*pods, deployment(**{**ALL_READY, "availableReplicas": 1})])
+
+    assert found == {"blue": Colour(IMAGE, "7", ready)}
 
 
 def test_a_colour_without_a_status_is_not_ready() -> None:
-    assert not cluster.colour(deployment()).ready
+    assert cluster.colour(deployment(), []).ready is Ready.NONE
+
+
+def test_who_moved_the_traffic_is_written_beside_it_and_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PROJECT", "K8S_AB_NAMESPACE", "K8S_AB_HOST"):
+        monkeypatch.setenv(name, "a-name")
+    cluster.write(tmp_path, None, State(serving=frozenset({"blue"}), moved_by=IMAGE))
+    written = json.loads((tmp_path / "kustomization.yaml").read_text("utf-8"))
+    added = [json.loads(one["patch"])[0] for one in written["patches"] if one["target"]["kind"] == "VirtualService"]
+    metadata = {one["path"].rpartition("/")[2]: one["value"] for one in added if one["op"] == "add"}
+    traffic = json.dumps({"metadata": metadata, "spec": {"http": []}})
+    monkeypatch.setattr(cluster, "kubectl", lambda *words: '{"items": []}' if "deployments,pods" in words else traffic)
+
+    assert cluster.read().moved_by == IMAGE
+
+
+def test_before_the_first_release_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROJECT", "a-name")
+    monkeypatch.setattr(cluster, "kubectl", lambda *words: '{"items": []}' if "deployments,pods" in words else "")
+
+    assert cluster.read() == State()
 
 
 @pytest.mark.parametrize(

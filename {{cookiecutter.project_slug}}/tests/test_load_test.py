@@ -168,6 +168,19 @@ def test_the_key_goes_to_the_service_and_no_further(gateway: Gateway) -> None:
         assert {answer.wrong for answer in Service(redirecting.url, "a-key").ask(3)} == {"status 302"}
 
 
+def test_no_more_is_asked_once_too_many_answers_are_wrong(gateway: Gateway) -> None:
+    gateway.colours["blue"].status = 500
+
+    answers = Service(gateway.url).ask(300, wrong_at_most=5)
+
+    assert 5 < sum(bool(answer.wrong) for answer in answers) <= 5 + 8 + 8
+    assert len(answers) < 150
+
+
+def test_a_report_of_nothing_says_so() -> None:
+    assert "wrong               0     0.0%" in load_test.report([])
+
+
 def test_a_service_that_is_not_there_is_told(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["load_test", "http://127.0.0.1:9", "--requests", "3"])
 

@@ -4,30 +4,37 @@ import itertools
 import re
 
 import pytest
-from deployment.stages import BLUE, GREEN, STAGES, Colour, State, after
+from deployment.stages import BLUE, GREEN, STAGES, Colour, Ready, State, after, on
 from environment_setup.azure_cli import AzureError
 
 NEW = Colour("image-2", "2")
 RELEASE = [name for name in STAGES if name != "rollback"]
 
 
+READY = {"!": Ready.NONE, "~": Ready.SOME, "": Ready.ALL}
+MARKS = {ready: mark for mark, ready in READY.items()}
+
+
 def state(text: str) -> State:
-    """Read `b2! g1*`: blue runs version 2 and is not ready, green runs version 1 and gets traffic."""
-    found = {name: (version, marks) for name, version, marks in re.findall(r"([bg])(\d)([!*]*)", text)}
+    """Read `b2! g1~* by 1`: blue runs version 2, no pod of it is ready; green runs version 1, with some of its pods.
+
+    Green gets the traffic, which the release of version 1 has moved there; or version 2's, where nothing is said of it.
+    """
+    runs, _, moved_by = text.partition(" by ")
+    found = {name: marks for name, *marks in re.findall(r"([bg])(\d)([!~]?)([*]?)", runs)}
     blue, green = (
-        Colour(f"image-{found[name][0]}", found[name][0], "!" not in found[name][1]) if name in found else None
+        Colour(f"image-{found[name][0]}", found[name][0], READY[found[name][1]]) if name in found else None
         for name in "bg"
     )
-    serving = frozenset(colour for colour in (BLUE, GREEN) if "*" in found.get(colour[0], ("", ""))[1])
-    return State(blue, green, serving)
+    serving = frozenset(colour for colour in (BLUE, GREEN) if colour[0] in found and found[colour[0]][2])
+    return State(blue, green, serving, f"image-{moved_by or 2}")
 
 
 def text(of: State) -> str:
     parts = []
     for name, colour in ((BLUE, of.blue), (GREEN, of.green)):
         if colour:
-            marks = ("" if colour.ready else "!") + ("*" if name in of.serving else "")
-            parts.append(f"{name[0]}{colour.version}{marks}")
+            parts.append(f"{name[0]}{colour.version}{MARKS[colour.ready]}{'*' if name in of.serving else ''}")
     return " ".join(parts)
 
 
@@ -58,16 +65,21 @@ FIRST = [
     ("b2 g2*", "remove_blue", "g2*", "g2*"),
 ]
 AFTER_A_FAILURE = [  # of a release of version 1, which stopped at blue
-    ("b1* g1!", "stand_in", "b1* g1", "b1* g1"),
-    ("b1* g1", "hand_over", "b1 g1*", "b1 g1*"),
+    ("b1* g0 by 1", "stand_in", "b1* g1", "b1* g1"),
+    ("b1* g1! by 1", "stand_in", "b1* g1", "b1* g1"),
+    ("b1~* g1! by 1", "stand_in", "b1~* g1", "b1~* g1"),
+    ("b1* g1 by 1", "hand_over", "b1 g1*", "b1* g1"),
+    ("b1~* g1 by 1", "hand_over", "b1~ g1*", "b1~* g1"),
     ("b1 g1*", "blue_staging", "b2 g1*", "b2 g1*"),
 ]
 
 
 @pytest.mark.parametrize(("now", "stage", "then", "back"), [*LATER, *FIRST, *AFTER_A_FAILURE])
 def test_each_stage_leads_to_one_state_and_a_rollback_to_another(now: str, stage: str, then: str, back: str) -> None:
-    assert moved(stage, now) == then
-    assert moved("rollback", then) == back
+    led = after(stage, state(now), NEW) or state(now)
+
+    assert text(led) == then
+    assert text(after("rollback", led, NEW) or led) == back
 
 
 @pytest.mark.parametrize(
@@ -76,25 +88,47 @@ def test_each_stage_leads_to_one_state_and_a_rollback_to_another(now: str, stage
         ("b2! g1*", "b2! g1*"),  # blue does not start
         ("b2!* g1*", "b2! g1*"),  # blue breaks down under half of the traffic
         ("b2!* g1", "b2! g1*"),  # under all of it
+        ("b2* g1~*", "b2 g1~*"),  # a node with one of green's pods is drained meanwhile
+        ("b2* g1~", "b2 g1~*"),
+        ("b2~* g1~*", "b2~ g1~*"),
         ("b2* g1!", "b2* g1!"),  # green has broken down meanwhile: blue has all of it, and is ready
         ("b2* g1!*", "b2* g1!"),
+        ("b2~* g1!*", "b2~* g1!"),  # or answers at least
+        ("b2 g1!*", "b2 g1!*"),  # but was not proven
         ("b2* g2!", "b2* g2!"),  # green does not start with the new image
         ("b2 g2!*", "b2* g2!"),  # green breaks down under all of it
+        ("b2~ g2*", "b2~* g2"),  # or does not answer as it should
+        ("b2~ g2~*", "b2~* g2~"),
         ("b2! g2*", "b2! g2*"),  # blue has gone: green stays
         ("b2!*", "b2!*"),  # there is nothing else
         ("b2!", "b2!"),
         ("b1* g1!", "b1* g1!"),  # green does not start in blue's place
-        ("b1 g1!*", "b1* g1!"),  # green breaks down in blue's place, which has the same
-        ("b1* g3*", "b1* g3*"),  # what runs is another release's: it is left to that one
-        ("b3* g1*", "b3* g1*"),
-        ("b3 g3*", "b3 g3*"),
-        ("b3* g2*", "b3* g2*"),
-        ("b3* g2!*", "b3* g2!*"),
+        ("b1 g1*", "b1* g1"),  # green answers wrongly in blue's place, which has the same
+        ("b1~ g1*", "b1~* g1"),
+        ("b1 g1!*", "b1* g1!"),  # or breaks down there
+        ("b1! g1*", "b1! g1*"),
+        ("b1 g1* by 1", "b1 g1*"),  # an earlier release did not remove blue
+        ("b1* g3* by 3", "b1* g3*"),  # what runs is another release's: it is left to that one
+        ("b3* g1* by 3", "b3* g1*"),
+        ("b3 g3* by 3", "b3 g3*"),
+        ("b3 g3!* by 3", "b3 g3!*"),
+        ("b3* g2* by 3", "b3* g2*"),
+        ("b3* g2!* by 3", "b3* g2!*"),
         ("b2 g1", "b2 g1"),  # nobody served
     ],
 )
 def test_a_rollback_finds_what_has_served(failed: str, back: str) -> None:
     assert moved("rollback", failed) == back
+
+
+def test_who_moved_the_traffic_last_is_known() -> None:
+    now = state("b1* g1 by 1")
+    handed_over = after("hand_over", now, NEW)
+    assert handed_over
+    staged = after("blue_staging", handed_over, Colour("image-3", "3"))
+    assert staged
+
+    assert (now.moved_by, handed_over.moved_by, staged.moved_by) == ("image-1", "image-2", "image-2")
 
 
 @pytest.mark.parametrize(
@@ -134,30 +168,37 @@ def test_where_nothing_stopped_half_way_nothing_is_done(stage: str, now: str) ->
     assert after(stage, state(now), NEW) is None
 
 
-def test_an_image_that_serves_but_is_not_ready_is_installed_again() -> None:
-    assert moved("blue_staging", "g2!*") == "b2 g2!*"
+@pytest.mark.parametrize("mark", ["!", "~"])
+def test_an_image_that_serves_but_is_not_ready_is_installed_again(mark: str) -> None:
+    assert moved("blue_staging", f"g2{mark}*") == f"b2 g2{mark}*"
 
 
 @pytest.mark.parametrize(
     ("stage", "now"),
     [
         ("hand_over", "b1* g1!*"),
+        ("hand_over", "b1* g1~"),
         ("blue_staging", "b1*"),
         ("blue_staging", "b1* g1*"),
         ("blue_50", "g1*"),
         ("blue_50", "b2! g1*"),
+        ("blue_50", "b2~ g1*"),
         ("blue_50", "b3 g1*"),
         ("blue_100", "b3* g1*"),
+        ("blue_100", "b2~* g1*"),
         ("green_staging", "b2 g1*"),
         ("green_staging", "b2* g1*"),
         ("green_staging", "b3* g1"),
+        ("green_staging", "b2~* g1"),
         ("green_100", "b2* g1"),
         ("green_100", "b2* g2!"),
+        ("green_100", "b2* g2~"),
         ("green_100", "b3* g2*"),
         ("remove_blue", "b2* g2"),
         ("remove_blue", "b2* g2*"),
         ("remove_blue", "b2 g1*"),
         ("remove_blue", "b2 g2!*"),
+        ("remove_blue", "b2 g2~*"),
     ],
 )
 def test_a_stage_that_finds_something_else_refuses(stage: str, now: str) -> None:
@@ -165,11 +206,13 @@ def test_a_stage_that_finds_something_else_refuses(stage: str, now: str) -> None
         after(stage, state(now), NEW)
 
 
-COLOURS = ["", "1", "1!", "2", "2!", "3"]
+COLOURS = ["", "1", "1~", "1!", "2", "2~", "2!", "3"]
 STATES = sorted(
     {
-        " ".join(part for part in (blue and f"b{blue}{served[0]}", green and f"g{green}{served[1]}") if part)
-        for blue, green, served in itertools.product(COLOURS, COLOURS, itertools.product(("", "*"), repeat=2))
+        " ".join(part for part in (blue and f"b{blue}{served[0]}", green and f"g{green}{served[1]}", "by", by) if part)
+        for blue, green, served, by in itertools.product(
+            COLOURS, COLOURS, itertools.product(("", "*"), repeat=2), "123"
+        )
     }
 )
 
@@ -177,6 +220,7 @@ STATES = sorted(
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_rules_hold_in_every_state(stage: str) -> None:
     tried = 0
+    enough = (Ready.ALL, Ready.SOME) if stage == "rollback" else (Ready.ALL,)
     for now in map(state, STATES):
         try:
             then = after(stage, now, NEW) or now
@@ -188,17 +232,43 @@ def test_the_rules_hold_in_every_state(stage: str) -> None:
         for colour in then.serving - now.serving:
             found = later[colour]
             assert found
-            assert found.ready
+            assert found.ready in enough
             assert before[colour] == found, "it was there, and answered, before it gets traffic"
         assert all(before[colour] == later[colour] for colour in now.serving)
         assert bool(then.serving) >= bool(now.serving)
+        assert then.moved_by == (now.moved_by if then.serving == now.serving else "image-2")
         assert after(stage, then, NEW) in (None, then), "once more changes nothing"
+    assert tried > 5
+
+
+def able(of: State) -> set[str]:
+    """Return the colours that have a pod which answers."""
+    runs = {BLUE: of.blue, GREEN: of.green}
+    return {name for name, colour in runs.items() if colour and colour.ready is not Ready.NONE}
+
+
+def test_a_rollback_prefers_the_former_image_as_long_as_a_pod_of_it_answers() -> None:
+    tried = 0
+    for now in map(state, STATES):
+        runs = now.blue and now.green and (now.blue.version, now.green.version)
+        if now.serving and runs in (("2", "1"), ("2", "3")) and GREEN in able(now):
+            tried += 1
+            assert (after("rollback", now, NEW) or now).serving == on(GREEN), text(now)
+    assert tried > 5
+
+
+def test_a_rollback_of_its_own_traffic_ends_where_somebody_answers_if_anybody_did() -> None:
+    tried = 0
+    for now in map(state, STATES):
+        if now.moved_by == NEW.image and now.serving & able(now):
+            tried += 1
+            assert (after("rollback", now, NEW) or now).serving <= able(now), text(now)
     assert tried > 5
 
 
 def renamed(of: State) -> str:
     """Call the version that was released 1, for the next release."""
-    return text(of).replace("2", "1")
+    return f"{text(of).replace('2', '1')} by 1"
 
 
 def test_whatever_fails_the_next_release_succeeds() -> None:
@@ -224,8 +294,11 @@ def broken(name: str, then: State) -> list[State]:
     """Return the state in which what a stage installs does not get ready."""
     installed = STAGES[name].installs
     colour = getattr(then, installed) if installed else None
-    return [then._replace(**{installed: colour._replace(ready=False)})] if installed and colour else []
+    if not installed or not colour:
+        return []
+    return [then._replace(**{installed: colour._replace(ready=ready)}) for ready in (Ready.NONE, Ready.SOME)]
 
 
 def ready(of: State) -> State:
-    return of._replace(blue=of.blue and of.blue._replace(ready=True), green=of.green and of.green._replace(ready=True))
+    blue, green = (one and one._replace(ready=Ready.ALL) for one in (of.blue, of.green))
+    return of._replace(blue=blue, green=green)
