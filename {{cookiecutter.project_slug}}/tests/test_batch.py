@@ -1,6 +1,7 @@
 """Scoring files: every row has its score or its reason, whatever the files are like."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 from conftest import Workspace
 from mlflow import MlflowClient
+from polars.exceptions import PanicException
 
 from {{ cookiecutter.package_name }} import (
     batch,
@@ -265,6 +267,39 @@ def test_a_file_that_cannot_be_scored_keeps_no_other_from_it(
     assert sorted(file.name for file in (tmp_path / "out" / "scores").iterdir()) == ["a.csv", "z.csv"]
     with pytest.raises(UserError, match=rf"1 of 3 files could not be scored:\n.*bad\.\w+.*({BAD_FILES[kind]})"):
         batch_output.check(outcome.records, max_rejected=1)
+
+
+def panic(*_: object, **__: object) -> None:
+    raise PanicException("left != right\nbacktrace")
+
+
+def panic_later(frame: pl.LazyFrame, chunk_size: int) -> Iterator[pl.DataFrame]:
+    yield from (frame.head(chunk_size).collect() for _ in range(3))
+    panic()
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "panics"), [(pl, "scan_parquet", panic), (pl.LazyFrame, "collect_batches", panic_later)]
+)
+def test_a_file_at_which_polars_panics_keeps_no_other_from_it(
+    service: Service,
+    inputs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: object,
+    name: str,
+    panics: object,
+) -> None:
+    monkeypatch.setattr(batch_input, "BYTES_AT_ONCE", 2**13)
+    monkeypatch.setattr(owner, name, panics)
+    write(ROWS.head(1), inputs / "a.csv")
+    write(ROWS, inputs / "m.parquet")
+    write(ROWS.head(1), inputs / "z.csv")
+
+    outcome = run(service, inputs, tmp_path / "out")
+
+    assert [record.rows for record in outcome.records] == [1, 0, 1]
+    assert outcome.records[1].error == f"{inputs / 'm.parquet'} cannot be read: left != right."
 
 
 def test_more_rejected_rows_than_allowed_are_an_error(service: Service, inputs: Path, tmp_path: Path) -> None:

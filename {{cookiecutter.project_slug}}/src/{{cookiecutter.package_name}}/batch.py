@@ -59,6 +59,8 @@ def run(service: Service, named: str, output: Output, overwrite: bool = False) -
         record = batch_output.wanted(service, output, source, source.relative_to(folder).as_posix())
         earlier = None if overwrite else batch_output.scored_before(output, record)
         skipped += earlier is not None
+        if overwrite:
+            output.begun(record.file).unlink(missing_ok=True)
         records.append(earlier or batch_output.score(service, output, source, record, progress.add))
         progress.add(files=1)
     return Outcome(records, skipped, progress.rows, time.monotonic() - began)

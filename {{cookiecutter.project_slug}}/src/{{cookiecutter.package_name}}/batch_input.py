@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException, PolarsError
 
 from .program import UserError
 
@@ -81,10 +81,10 @@ def check(source: Path, schema: pl.Schema, columns: tuple[str, ...]) -> None:
 
 @contextmanager
 def reading(source: Path) -> Iterator[None]:
-    """Turn what is wrong with a file into an `UnreadableError`."""
+    """Turn what is wrong with a file into an `UnreadableError`: polars panics where bytes were changed."""
     try:
         yield
-    except (PolarsError, OSError) as error:
+    except (PolarsError, PanicException, OSError) as error:
         raise UnreadableError(f"{source} cannot be read: {str(error).partition(chr(10))[0]}.") from error
 
 

@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from .score_file import Job, score_file
 from .scoring import Service
 
 SUMMARY = "summary.json"
+MOST_DEATHS = 2
 
 
 class Record(NamedTuple):
@@ -54,6 +56,9 @@ class Output(NamedTuple):
     def record(self, file: str) -> Path:
         return self.folder / "records" / f"{self.name(file)}.json"
 
+    def begun(self, file: str) -> Path:
+        return self.folder / "records" / f"{self.name(file)}.begun"
+
 
 def wanted(service: Service, output: Output, source: Path, file: str) -> Record:
     """Return the record of a file that was not looked into yet."""
@@ -80,6 +85,21 @@ def scored_before(output: Output, record: Record) -> Record | None:
     return found if same else None
 
 
+@contextmanager
+def begun(path: Path, record: Record) -> Iterator[None]:
+    """Leave a line behind where the process dies, and raise if it did so twice: a corrupt file can abort polars."""
+    line = json.dumps(record.made_of)
+    deaths = [one for one in path.read_text(encoding="utf-8").splitlines() if one == line] if path.exists() else []
+    if len(deaths) >= MOST_DEATHS:
+        died = f"the program died {MOST_DEATHS} times while it scored this"
+        raise UnreadableError(f"{record.file}: {died}: take it out, or try again with --overwrite.")
+    write_text(path, "\n".join([*deaths, line]))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def score(
     service: Service, output: Output, source: Path, record: Record, told: Callable[[int], None] = lambda rows: None
 ) -> Record:
@@ -93,7 +113,8 @@ def score(
     try:
         output.record(file).unlink(missing_ok=True)
         try:
-            score_file(service, job)
+            with begun(output.begun(file), record):
+                score_file(service, job)
             record = record._replace(rows=job.rows, rejected=job.bad)
         except UnreadableError as error:
             scores.unlink(missing_ok=True)
