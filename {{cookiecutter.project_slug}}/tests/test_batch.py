@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -300,6 +301,27 @@ def test_a_file_at_which_polars_panics_keeps_no_other_from_it(
 
     assert [record.rows for record in outcome.records] == [1, 0, 1]
     assert outcome.records[1].error == f"{inputs / 'm.parquet'} cannot be read: left != right."
+
+
+FOR_PARQUET = {"list": [1], "struct": {"a": 1}, "bytes": b"x", "duration": timedelta(days=1)}
+
+
+@pytest.mark.parametrize("kind", FOR_PARQUET)
+def test_what_csv_cannot_hold_is_kept_in_parquet_and_fails_only_its_file_in_csv(
+    service: Service, inputs: Path, tmp_path: Path, kind: str
+) -> None:
+    frame = pl.from_pandas(ROWS.head(3)).with_columns(pl.Series("more", [FOR_PARQUET[kind]] * 3))
+    frame[1, FIRST] = None
+    frame.write_parquet(inputs / "m.parquet")
+    write(ROWS, inputs / "z.parquet")
+
+    as_csv = run(service, inputs, tmp_path / "csv", ending=".csv")
+    kept = run(service, inputs, tmp_path / "out")
+
+    assert [record.rows for record in as_csv.records] == [0, 442]
+    assert as_csv.records[0].error.endswith("CSV cannot hold column more: leave out --format csv.")
+    assert [(record.rows, record.rejected) for record in kept.records] == [(2, 1), (442, 0)]
+    assert read(tmp_path / "out" / "scores" / "m.parquet")["more"].to_list() == [FOR_PARQUET[kind]] * 2
 
 
 def test_more_rejected_rows_than_allowed_are_an_error(service: Service, inputs: Path, tmp_path: Path) -> None:

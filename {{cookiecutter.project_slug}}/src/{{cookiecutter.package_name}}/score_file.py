@@ -32,8 +32,7 @@ from .scoring import Service
 
 COMPRESSION: Literal["snappy"] = "snappy"  # which all readers know
 TOO_LARGE = "the numbers are too large to predict from"
-# What of a rejected row a CSV file can hold.
-PLAIN = selectors.numeric() | selectors.string() | selectors.temporal() | selectors.boolean()
+UNWRITABLE = selectors.nested() | selectors.binary() | selectors.duration()  # in CSV
 
 
 @dataclass
@@ -66,6 +65,9 @@ def score_file(service: Service, job: Job) -> None:
 def write(service: Service, job: Job, rows: pl.LazyFrame) -> None:
     """Score rows into new files, and put those in the place of what was there."""
     job.rows = job.bad = 0
+    if form(job.source) == ".parquet" and form(job.scores) == ".csv":
+        if names := rows.select(UNWRITABLE).collect_schema().names():
+            raise UnreadableError(f"{job.source}: CSV cannot hold column {', '.join(names)}: leave out --format csv.")
     with unfinished(job.scores, "scores") as scores, unfinished(job.scores, "rejected") as rejected:
 
         def scored() -> Iterator[pl.DataFrame]:
@@ -100,7 +102,7 @@ def unfinished(path: Path, what: str) -> Iterator[Path]:
 
 def set_apart(rows: pl.DataFrame, path: Path) -> None:
     """Add rejected rows to a CSV file, what it can hold of them."""
-    plain = rows.select(ROW, REASON, PLAIN - selectors.by_name(ROW, REASON))
+    plain = rows.select(ROW, REASON, ~(UNWRITABLE | selectors.by_name(ROW, REASON)))
     with path.open("ab") as file:
         plain.write_csv(file, include_header=file.tell() == 0)
 
