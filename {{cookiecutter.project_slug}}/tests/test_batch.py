@@ -1,6 +1,7 @@
 """Scoring files: every row has its score or its reason, whatever the files are like."""
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -337,19 +338,36 @@ def test_more_rejected_rows_than_allowed_are_an_error(service: Service, inputs: 
 
 
 def test_what_is_scored_is_not_scored_again_unless_it_changed(service: Service, inputs: Path, tmp_path: Path) -> None:
-    for name in ("a.csv", "b.csv", "c.csv"):
+    for name in ("a.csv", "b.csv", "c.csv", "d.csv"):
         write(ROWS, inputs / name)
     first = run(service, inputs, tmp_path / "out")
     write(ROWS.head(3), inputs / "b.csv")
     (tmp_path / "out" / "scores" / "c.csv").unlink()
+    os.utime(inputs / "d.csv", (0, 0))
 
     again = run(service, inputs, tmp_path / "out")
-    newer = run(Service(service.model, service.name, 2), inputs, tmp_path / "out")
 
-    assert (first.skipped, again.skipped, newer.skipped) == (0, 1, 0)
-    assert [record.rows for record in again.records] == [442, 3, 442]
+    assert (first.skipped, again.skipped, again.rows) == (0, 1, 3 + 442 + 442)
+    assert [record.rows for record in again.records] == [442, 3, 442, 442]
+    assert run(service, inputs, tmp_path / "out").skipped == 4
     assert run(service, inputs, tmp_path / "out", keep_features=True).skipped == 0
-    assert batch.run(service, str(inputs), Output(tmp_path / "out"), overwrite=True).skipped == 0
+    assert run(service, inputs, tmp_path / "out", keep_features=True).skipped == 4
+    assert run(Service(service.model, service.name, 2), inputs, tmp_path / "out", keep_features=True).skipped == 0
+
+
+def test_files_of_the_same_name_and_time_in_other_folders_are_others(service: Service, tmp_path: Path) -> None:
+    for number, folder in enumerate(("one", "two")):
+        (tmp_path / folder).mkdir()
+        write(ROWS[number : number + 1].round(0) * 0 + number, tmp_path / folder / "a.csv")
+        os.utime(tmp_path / folder / "a.csv", (0, 0))
+        outcome = run(service, tmp_path / folder, tmp_path / "out")
+    (tmp_path / "two" / "a.csv").rename(tmp_path / "two" / "b.csv")
+
+    renamed = run(service, tmp_path / "two", tmp_path / "out")
+
+    assert (outcome.skipped, renamed.skipped) == (0, 0)
+    assert (tmp_path / "out" / "scores" / "a.csv").read_bytes() == (tmp_path / "out" / "scores" / "b.csv").read_bytes()
+    assert batch_output.others(Output(tmp_path / "out"), renamed.records) == 1
 
 
 def test_a_file_that_goes_bad_leaves_no_scores_of_what_it_was(service: Service, inputs: Path, tmp_path: Path) -> None:
@@ -390,12 +408,44 @@ def test_a_pattern_or_a_folder_names_files_by_their_place(service: Service, inpu
     assert (tmp_path / "two" / "scores" / "y" / "[1].csv").exists()
 
 
-def test_where_nothing_or_everything_would_be_scored_is_refused(service: Service, inputs: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no CSV or Parquet file"):
-        run(service, inputs, tmp_path / "out")
+PLACES = {
+    "nothing": ("empty", "out", "there is no CSV or Parquet file"),
+    "below the inputs": ("in", "in/out", "choose another folder for the scores"),
+    "in a folder of a recursive pattern": ("in/**/*.csv", "in/out", "choose another folder for the scores"),
+    "where the input is": ("in/scores/a.csv", "in", "would be replaced by its scores"),
+    "where the input is, by a pattern": ("in/scores/*.csv", "in", "would be replaced by its scores"),
+    "beside a file": ("in/a.csv", "in/out", ""),
+    "beside the files of a pattern": ("in/*.csv", "in/out", ""),
+    "beside a folder": ("in/scores", "in/out", ""),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_scores_never_become_inputs_nor_take_the_place_of_one(service: Service, tmp_path: Path, place: str) -> None:
+    named, output, said = PLACES[place]
+    for folder in ("empty", "in", "in/scores"):
+        (tmp_path / folder).mkdir()
+    write(ROWS, tmp_path / "in" / "a.csv")
+    write(ROWS, tmp_path / "in" / "scores" / "a.csv")
+
+    for skipped in (0, 1):
+        if said:
+            with pytest.raises(UserError, match=said):
+                run(service, tmp_path / named, tmp_path / output)
+        else:
+            assert run(service, tmp_path / named, tmp_path / output).skipped == skipped
+
+
+def test_two_files_whose_scores_would_have_one_name_are_refused(
+    service: Service, inputs: Path, tmp_path: Path
+) -> None:
     write(ROWS, inputs / "a.csv")
-    with pytest.raises(UserError, match="choose another folder for the scores"):
-        run(service, inputs, inputs / "scores")
+    write(ROWS, inputs / "a.csv.parquet")
+
+    with pytest.raises(UserError, match=r"a.csv and .*a.csv.parquet would both have their scores in .*a.csv.parquet:"):
+        run(service, inputs, tmp_path / "out", ending=".parquet")
+
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_program_says_what_it_did(

@@ -22,6 +22,7 @@ class Record(NamedTuple):
     """What became of a file. The first fields decide how its scores look: where they are as they were, so are those."""
 
     file: str
+    source: str
     size: int
     modified: int
     model_name: str
@@ -33,7 +34,7 @@ class Record(NamedTuple):
 
     @property
     def made_of(self) -> tuple[object, ...]:
-        return self[:6]
+        return self[:7]
 
 
 class Output(NamedTuple):
@@ -67,7 +68,7 @@ def wanted(service: Service, output: Output, source: Path, file: str) -> Record:
         size, modified = found.st_size, found.st_mtime_ns
     except OSError:
         size = modified = 0
-    return Record(file, size, modified, service.name, service.version, output.keep_features)
+    return Record(file, str(source.resolve()), size, modified, service.name, service.version, output.keep_features)
 
 
 def read(path: Path) -> Record:
@@ -110,7 +111,7 @@ def score(
     file = record.file
     scores, rejected = output.scores(file), output.rejected(file)
     job = Job(source, scores, rejected, output.keep_features, told)
-    try:
+    with writing(scores):
         output.record(file).unlink(missing_ok=True)
         try:
             with begun(output.begun(file), record):
@@ -121,10 +122,23 @@ def score(
             rejected.unlink(missing_ok=True)
             record = record._replace(error=str(error))
         write_text(output.record(file), json.dumps(record._asdict()) + "\n")
+    return record
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what keeps a file from being written into a `UserError`."""
+    try:
+        yield
     except (PolarsError, OSError) as error:
         reason = str(error).partition("\n")[0]
-        raise UserError(f"{scores} cannot be written: {reason}. What is recorded stays; run again to go on.") from error
-    return record
+        raise UserError(f"{path} cannot be written: {reason}. What is recorded stays; run again to go on.") from error
+
+
+def begin(output: Path) -> None:
+    """Take away what another run said of itself."""
+    with writing(output / SUMMARY):
+        (output / SUMMARY).unlink(missing_ok=True)
 
 
 def conclude(output: Path, records: list[Record], **more: float) -> dict[str, object]:
@@ -138,8 +152,15 @@ def conclude(output: Path, records: list[Record], **more: float) -> dict[str, ob
         "failed": {record.file: record.error for record in records if record.error},
         **more,
     }
-    write_text(output / SUMMARY, json.dumps(summary, indent=2) + "\n")
+    with writing(output / SUMMARY):
+        write_text(output / SUMMARY, json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def others(output: Output, records: list[Record]) -> int:
+    """Count the files of scores that are of none of these records."""
+    ours = {output.scores(record.file) for record in records}
+    return sum(path.is_file() and path not in ours for path in (output.folder / "scores").rglob("*"))
 
 
 def copy(output: Output, record: Record, target: Path) -> None:

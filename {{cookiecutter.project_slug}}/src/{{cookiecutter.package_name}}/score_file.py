@@ -77,7 +77,7 @@ def write(service: Service, job: Job, rows: pl.LazyFrame) -> None:
                     set_apart(bad, rejected)
                     job.bad += len(bad)
                 job.rows += len(good)
-                job.told(len(piece))
+                job.told(job.rows + job.bad)
                 yield good
 
         save(scored(), scores, form(job.scores))
