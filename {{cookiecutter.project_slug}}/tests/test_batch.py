@@ -187,6 +187,19 @@ def test_blanks_around_numbers_and_blank_lines_do_no_harm(
     assert (outcome.records[0].rows, outcome.records[0].rejected) == (3, bad)
 
 
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_a_row_without_any_value_is_rejected(service: Service, inputs: Path, tmp_path: Path, ending: str) -> None:
+    frame = pl.from_pandas(ROWS.head(3))
+    empty = pl.concat([frame[:1], frame.clear(1), frame[1:]])
+    getattr(empty, f"write_{ending[1:]}")(inputs / f"one{ending}")
+
+    outcome = run(service, inputs, tmp_path / "out")
+
+    assert (outcome.records[0].rows, outcome.records[0].rejected) == (3, 1)
+    rejected = (tmp_path / "out" / "rejected" / f"one{ending}.csv").read_text(encoding="utf-8").splitlines()
+    assert rejected[1].startswith(f"2,{FIRST} is empty; ")
+
+
 def test_a_prediction_that_is_not_finite_is_no_score(service: Service, inputs: Path, tmp_path: Path) -> None:
     class Steep:
         columns, labels, threshold = service.model.columns, None, None

@@ -1,6 +1,6 @@
 """Files of rows: which there are, what they hold, and which of their rows a model can score."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -112,13 +112,25 @@ def pieces(frame: pl.LazyFrame, source: Path) -> Iterator[pl.DataFrame]:
             piece = next(batches, None)
 
 
-def split(piece: pl.DataFrame, columns: tuple[str, ...], is_csv: bool) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """Return the rows that can be scored, and those that cannot, with the reason. A blank line of CSV is no row."""
+def has_bare_commas(source: Path) -> bool:
+    """Tell whether a line of a CSV file holds commas and nothing else."""
+    with reading(source), source.open("rb") as file:
+        return any(b"," in line and not line.strip(b", \t\r\n") for line in file)
+
+
+def split(
+    piece: pl.DataFrame, columns: tuple[str, ...], is_blank: Callable[[], bool]
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Return the rows that can be scored, and those that cannot, with the reason.
+
+    A row of nulls is a blank line, and no row, if ``is_blank`` says so: which is asked only where there is one.
+    """
     if piece[USABLE].all():
         return piece, None
     own = [name for name in piece.columns if name not in (ROW, USABLE, *map(number, columns))]
-    if is_csv:
-        piece = piece.filter(~pl.all_horizontal(pl.col(own).is_null()))
+    nulls = piece.select(pl.all_horizontal(pl.col(own).is_null())).to_series()
+    if nulls.any() and is_blank():
+        piece = piece.filter(~nulls)
     reasons = [problem(name, piece.schema[name]) for name in columns]
     judged = piece.with_columns(pl.concat_str(reasons, separator="; ", ignore_nulls=True).alias(REASON))
     good = judged.filter(pl.col(REASON) == "").drop(REASON)

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,7 @@ from .batch_input import (
     VERSION,
     UnreadableError,
     form,
+    has_bare_commas,
     number,
     pieces,
     scan,
@@ -46,6 +48,11 @@ class Job:
     told: Callable[[int], None] = lambda rows: None
     rows: int = 0
     bad: int = 0
+
+    @cached_property
+    def has_blank_lines(self) -> bool:
+        """Whether rows of nulls are blank lines; where a line holds only commas, polars takes the one for the other."""
+        return form(self.source) == ".csv" and not has_bare_commas(self.source)
 
 
 def score_file(service: Service, job: Job) -> None:
@@ -127,7 +134,7 @@ def save(pieces: Iterator[pl.DataFrame], path: Path, ending: str) -> None:
 def score(service: Service, job: Job, piece: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """Return the rows of a piece with their scores, and those that were rejected with the reason."""
     columns = service.model.columns
-    usable, rejected = split(piece, columns, form(job.source) == ".csv")
+    usable, rejected = split(piece, columns, lambda: job.has_blank_lines)
     predictions = predict(service, job.source, usable)
     if not (finite := np.isfinite(predictions)).all():
         infinite = usable.filter(~finite).with_columns(pl.lit(TOO_LARGE).alias(REASON))
