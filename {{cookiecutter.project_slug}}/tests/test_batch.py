@@ -293,6 +293,28 @@ def panic_later(frame: pl.LazyFrame, chunk_size: int) -> Iterator[pl.DataFrame]:
     panic()
 
 
+def many(rows: int) -> pl.DataFrame:
+    return pl.from_pandas(ROWS.head(1)).select(pl.all().repeat_by(rows).explode())
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "in_pieces"), [("a.csv", 400_000, True), ("a.csv", 10, False), ("a.parquet", 600_000, True)]
+)
+def test_a_large_file_is_read_in_pieces_however_well_it_is_compressed(
+    service: Service, inputs: Path, tmp_path: Path, name: str, rows: int, in_pieces: bool
+) -> None:
+    getattr(many(rows), f"write_{name[2:]}")(inputs / name)
+    output, told = Output(tmp_path / "out"), list[int]()
+
+    record = batch_output.score(
+        service, output, inputs / name, batch_output.wanted(service, output, inputs / name, name), told.append
+    )
+
+    assert (record.rows, told[-1], len(told) > 1) == (rows, rows, in_pieces)
+    assert told == sorted(told)
+    assert read(tmp_path / "out" / "scores" / name)["row"].is_sorted()
+
+
 @pytest.mark.parametrize(
     ("owner", "name", "panics"), [(pl, "scan_parquet", panic), (pl.LazyFrame, "collect_batches", panic_later)]
 )
@@ -481,7 +503,8 @@ CHOICES = {
     "blanks": (" ", " ", " ", "version 2"),
     "a number": ("1", " ", " ", "version 1"),
     "a tag": (" ", "colour", "red", "version 1"),
-    "a tag that no version has": ("", "colour", "blue", "has no version with the tag colour = blue in service"),
+    "a tag that no version has": ("", "colour", "blue", "the tag colour = blue in service: give one that has"),
+    "a version that was withdrawn": ("3", "", "", "is withdrawn since 2"),
     "a value without a name": ("", " ", "red", "model_tag_value is 'red', but model_tag_name is blank"),
     "a name without a value": ("", "colour", " ", "model_tag_name is 'colour', but model_tag_value is blank"),
     "both": ("1", "colour", "red", "give one of them"),

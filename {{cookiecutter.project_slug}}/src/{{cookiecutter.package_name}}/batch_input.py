@@ -1,5 +1,6 @@
 """Files of rows: which there are, what they hold, and which of their rows a model can score."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from .program import UserError
 FORMATS = (".csv", ".parquet")
 MAGIC = frozenset("*?[")
 ROWS_AT_ONCE = 100_000
-BYTES_AT_ONCE = 2**24
+BYTES_AT_ONCE, CELLS_AT_ONCE = 2**24, 2**22
 # What is added to the columns of a file: the number of a row, what the model says, and which model; or why it cannot.
 ROW, SCORE, LABEL, MODEL, VERSION, REASON = "row", "score", "label", "model_name", "model_version", "reason"
 USABLE = "row can be scored"
@@ -59,7 +60,7 @@ def scan(source: Path, columns: tuple[str, ...], as_text: bool = False) -> pl.La
             types = {} if as_text else dict.fromkeys(columns, pl.Float64)
             frame = pl.scan_csv(source, glob=False, infer_schema=False, schema_overrides=types)
         else:
-            frame = pl.scan_parquet(source, glob=False, hive_partitioning=False)
+            frame = pl.scan_parquet(source, glob=False, hive_partitioning=False, low_memory=True)
         schema = frame.collect_schema()
     check(source, schema, columns)
     numbers = [value(name, schema[name]).cast(pl.Float64, strict=False).alias(number(name)) for name in columns]
@@ -98,10 +99,18 @@ def value(name: str, kind: pl.DataType | type[pl.DataType]) -> pl.Expr:
     return pl.col(name).str.strip_chars() if kind == pl.String else pl.col(name)
 
 
+def is_small(frame: pl.LazyFrame, source: Path) -> bool:
+    """Tell whether a file may be read at once, which takes half the time. Parquet can be far larger than its file."""
+    if source.stat().st_size >= BYTES_AT_ONCE:
+        return False
+    return form(source) == ".csv" or frame.select(pl.len()).collect().item() * frame.collect_schema().len() < CELLS_AT_ONCE
+
+
 def pieces(frame: pl.LazyFrame, source: Path) -> Iterator[pl.DataFrame]:
     """Read a file piece by piece, in order: a small one, or one without rows, is a single piece."""
+    os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "1")  # else what waits to be scored fills the memory
     with reading(source):
-        small = source.stat().st_size < BYTES_AT_ONCE  # where reading all at once takes half the time
+        small = is_small(frame, source)
         batches = iter([frame.collect()] if small else frame.collect_batches(chunk_size=ROWS_AT_ONCE))
         piece = next(batches, None)
         if piece is None:
