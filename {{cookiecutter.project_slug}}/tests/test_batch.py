@@ -215,6 +215,34 @@ def test_a_prediction_that_is_not_finite_is_no_score(service: Service, inputs: P
     assert "too large" in (tmp_path / "out" / "rejected" / "one.csv.csv").read_text(encoding="utf-8")
 
 
+def test_rejected_rows_of_all_pieces_are_in_one_file_that_goes_when_all_is_well(
+    service: Service, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_input, "ROWS_AT_ONCE", 50)
+    monkeypatch.setattr(batch_input, "BYTES_AT_ONCE", 0)
+    frame = ROWS.copy()
+    frame.loc[[1, 101, 201, 301], FIRST] = None
+    frame.loc[[2, 102], FIRST] = 1e300
+    rejected = tmp_path / "out" / "rejected" / "a.parquet.csv"
+
+    class Steep:
+        columns, labels, threshold = service.model.columns, None, None
+
+        def predict(self, rows: np.ndarray) -> np.ndarray:
+            return np.where(rows[:, 0] == 1e300, np.inf, 1.0)
+
+    for repaired in (ROWS, None):
+        write(frame, inputs / "a.parquet")
+        run(Service(Steep(), "steep", 1), inputs, tmp_path / "out")  # type: ignore[arg-type]
+        assert sorted(pl.read_csv(rejected)["row"]) == [2, 3, 102, 103, 202, 302]
+        if repaired is None:
+            (inputs / "a.parquet").write_bytes(b"")
+        else:
+            write(repaired, inputs / "a.parquet")
+        run(service, inputs, tmp_path / "out")
+        assert not rejected.exists()
+
+
 def test_files_without_rows_and_with_one(service: Service, inputs: Path, tmp_path: Path) -> None:
     write(ROWS.head(0), inputs / "header.csv")
     write(ROWS.head(0), inputs / "none.parquet")
@@ -496,6 +524,65 @@ def test_the_program_says_what_it_did(
     assert f"Scored with version 1 of {MODEL_NAME}: 442 rows of 1 of 2 files" in caplog.text
     summary = json.loads(Path("out/summary.json").read_text(encoding="utf-8"))
     assert (summary["files"], summary["rows"], summary["rejected"], list(summary["failed"])) == (2, 442, 0, ["bad.csv"])
+
+
+def test_the_flags_decide_what_is_written_and_what_is_allowed(
+    workspace_with_champion: Workspace, inputs: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("INFO")
+    frame = ROWS.copy()
+    frame.loc[:4, FIRST] = None
+    write(frame, inputs / "a.csv")
+    words = ("batch", "--input", str(inputs), "--output", "out")
+    more = ("--max-rejected", "0.02", "--format", "parquet", "--keep-features")
+
+    with pytest.raises(SystemExit, match="were rejected"):
+        workspace_with_champion.call(*words)
+    for flags in ((), ("--overwrite",)):
+        workspace_with_champion.call(*words, *more, *flags)
+    with pytest.raises(SystemExit):
+        workspace_with_champion.call(*words, "--max-rejected", "7")
+
+    assert FIRST in pl.read_parquet("out/scores/a.csv.parquet").columns
+    assert "files were scored before" not in caplog.text
+    assert "1 more files of scores are there" in caplog.text
+    assert "7 is not between 0 and 1" in capsys.readouterr().err
+    workspace_with_champion.call(*words, *more)
+    assert "1 of these files were scored before" in caplog.text
+
+
+def test_a_bar_shows_how_far_a_run_is_and_ends_with_its_line(
+    service: Service, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    write(ROWS.head(3), inputs / "a.csv")
+    write(pd.concat([ROWS, ROWS.head(1).assign(**{FIRST: "x"})]), inputs / "b.csv")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "scores").touch()
+
+    run(service, inputs, tmp_path / "out")
+    bar = capsys.readouterr().err
+    with pytest.raises(UserError, match="cannot be written"):
+        run(service, inputs, tmp_path / "full")
+
+    assert bar.endswith(f"[{'#' * 30}] 2 of 2 files, 446 rows\n")
+    assert f"[{'#' * 15}{'.' * 15}] 1 of 2 files, 3 rows" in bar
+    assert "447" not in bar
+    assert capsys.readouterr().err.endswith("\n")
+
+
+def test_a_summary_is_of_the_last_run_or_cannot_be_written(service: Service, inputs: Path, tmp_path: Path) -> None:
+    write(ROWS, inputs / "a.csv")
+    output = Output(tmp_path / "out")
+    batch.report(output, run(service, inputs, output.folder), max_rejected=0)
+    assert (output.folder / "summary.json").exists()
+
+    outcome = run(service, inputs, output.folder)
+
+    assert not (output.folder / "summary.json").exists()
+    (output.folder / ".summary.json.tmp").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"summary.json cannot be written: .*No space left"):
+        batch.report(output, outcome, max_rejected=0)
 
 
 CHOICES = {

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 from conftest import SRC, Workspace
 
-from {{ cookiecutter.package_name }} import batch_publish, batch_step
+from {{ cookiecutter.package_name }} import batch_output, batch_publish, batch_step
+from {{ cookiecutter.package_name }}.batch_output import Output
 from {{ cookiecutter.package_name }}.program import UserError
 from {{ cookiecutter.package_name }}.sample import sample
 from {{ cookiecutter.package_name }}.schema import FEATURES
@@ -120,6 +121,19 @@ def test_an_input_without_a_record_has_failed(scored: Path, inputs: Path, tmp_pa
         summary = batch_publish.publish(inputs, scored, tmp_path / str(allowed), max_rejected=1, max_failed=allowed)
 
         assert (summary["files"], summary["rows"], list(summary["failed"])) == (3, 99, ["lost.csv"])  # type: ignore[call-overload]
+
+
+def test_a_record_is_copied_last_and_names_its_file_as_the_cluster_knows_it(
+    scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[str] = []
+    monkeypatch.setattr("shutil.copyfile", lambda source, target: copied.append(target.relative_to(tmp_path).parts[0]))
+    record = batch_output.read(scored / "records" / "b" / "part.0.csv.json")
+
+    batch_output.copy(Output(scored), record, tmp_path)
+
+    assert record.source == "b/part.0.csv"
+    assert copied == ["scores", "rejected", "records"]
 
 
 def test_too_many_rejected_rows_publish_nothing(scored: Path, tmp_path: Path) -> None:
