@@ -325,12 +325,11 @@ def many(rows: int) -> pl.DataFrame:
     return pl.from_pandas(ROWS.head(1)).select(pl.all().repeat_by(rows).explode())
 
 
-@pytest.mark.parametrize(
-    ("name", "rows", "in_pieces"), [("a.csv", 400_000, True), ("a.csv", 10, False), ("a.parquet", 600_000, True)]
-)
+@pytest.mark.parametrize("sized", [("a.csv", 400_000, True), ("a.csv", 10, False), ("a.parquet", 600_000, True)])
 def test_a_large_file_is_read_in_pieces_however_well_it_is_compressed(
-    service: Service, inputs: Path, tmp_path: Path, name: str, rows: int, in_pieces: bool
+    service: Service, inputs: Path, tmp_path: Path, sized: tuple[str, int, bool]
 ) -> None:
+    name, rows, in_pieces = sized
     getattr(many(rows), f"write_{name[2:]}")(inputs / name)
     output, told = Output(tmp_path / "out"), list[int]()
 
@@ -344,19 +343,13 @@ def test_a_large_file_is_read_in_pieces_however_well_it_is_compressed(
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "panics"), [(pl, "scan_parquet", panic), (pl.LazyFrame, "collect_batches", panic_later)]
+    "panics", [(pl, "scan_parquet", panic), (pl.LazyFrame, "collect_batches", panic_later)], ids=["first", "later"]
 )
 def test_a_file_at_which_polars_panics_keeps_no_other_from_it(
-    service: Service,
-    inputs: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    owner: object,
-    name: str,
-    panics: object,
+    service: Service, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, panics: tuple[object, str, object]
 ) -> None:
     monkeypatch.setattr(batch_input, "BYTES_AT_ONCE", 2**13)
-    monkeypatch.setattr(owner, name, panics)
+    monkeypatch.setattr(*panics)
     write(ROWS.head(1), inputs / "a.csv")
     write(ROWS, inputs / "m.parquet")
     write(ROWS.head(1), inputs / "z.csv")
@@ -499,9 +492,7 @@ def test_scores_never_become_inputs_nor_take_the_place_of_one(service: Service, 
             assert run(service, tmp_path / named, tmp_path / output).skipped == skipped
 
 
-def test_two_files_whose_scores_would_have_one_name_are_refused(
-    service: Service, inputs: Path, tmp_path: Path
-) -> None:
+def test_two_files_whose_scores_would_have_one_name_are_refused(service: Service, inputs: Path, tmp_path: Path) -> None:
     write(ROWS, inputs / "a.csv")
     write(ROWS, inputs / "a.csv.parquet")
 
@@ -527,7 +518,10 @@ def test_the_program_says_what_it_did(
 
 
 def test_the_flags_decide_what_is_written_and_what_is_allowed(
-    workspace_with_champion: Workspace, inputs: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    workspace_with_champion: Workspace,
+    inputs: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     caplog.set_level("INFO")
     frame = ROWS.copy()

@@ -115,7 +115,7 @@ def test_scores_are_published_in_a_folder_of_their_day_and_time(scored: Path, tm
 def test_an_input_without_a_record_has_failed(scored: Path, inputs: Path, tmp_path: Path) -> None:
     (inputs / "lost.csv").touch()
 
-    with pytest.raises(UserError, match="1 of 3 files could not be scored:\nlost.csv was not scored"):
+    with pytest.raises(UserError, match=r"1 of 3 files could not be scored:\nlost\.csv was not scored"):
         batch_publish.publish(inputs, scored, tmp_path / "one", max_rejected=1, max_failed=0)
     for allowed in (1, -1):
         summary = batch_publish.publish(inputs, scored, tmp_path / str(allowed), max_rejected=1, max_failed=allowed)

@@ -91,7 +91,7 @@ def inputs(named: str, output: Output) -> dict[str, Path]:
         if scores.exists() and scores.samefile(source):
             raise UserError(f"{source} would be replaced by its scores: choose another folder for them.")
     if recursive and output.folder.resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"{output.folder} is in {folder}, which holds the inputs: choose another folder for the scores.")
+        raise UserError(f"{output.folder} is in {folder}, which holds inputs: choose another folder for the scores.")
     return found
 
 

@@ -72,9 +72,7 @@ def score_file(service: Service, job: Job) -> None:
 def write(service: Service, job: Job, rows: pl.LazyFrame) -> None:
     """Score rows into new files, and put those in the place of what was there."""
     job.rows = job.bad = 0
-    if form(job.source) == ".parquet" and form(job.scores) == ".csv":
-        if names := rows.select(UNWRITABLE).collect_schema().names():
-            raise UnreadableError(f"{job.source}: CSV cannot hold column {', '.join(names)}: leave out --format csv.")
+    check(job, rows)
     with unfinished(job.scores, "scores") as scores, unfinished(job.scores, "rejected") as rejected:
 
         def scored() -> Iterator[pl.DataFrame]:
@@ -93,6 +91,14 @@ def write(service: Service, job: Job, rows: pl.LazyFrame) -> None:
             job.rejected.parent.mkdir(parents=True, exist_ok=True)
             rejected.replace(job.rejected)
         scores.replace(job.scores)
+
+
+def check(job: Job, rows: pl.LazyFrame) -> None:
+    """Raise if a column cannot be written in the format of the scores."""
+    if form(job.source) == form(job.scores) or form(job.scores) != ".csv":
+        return
+    if names := rows.select(UNWRITABLE).collect_schema().names():
+        raise UnreadableError(f"{job.source}: CSV cannot hold column {', '.join(names)}: leave out --format csv.")
 
 
 @contextmanager
