@@ -426,10 +426,14 @@ def test_files_of_the_same_name_and_time_in_other_folders_are_others(service: Se
     assert batch_output.others(Output(tmp_path / "out"), renamed.records) == 1
 
 
-def test_a_file_that_goes_bad_leaves_no_scores_of_what_it_was(service: Service, inputs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["missing column", "gone"])
+def test_a_file_that_goes_bad_leaves_no_scores_of_what_it_was(
+    service: Service, inputs: Path, tmp_path: Path, kind: str
+) -> None:
     write(ROWS, inputs / "a.csv")
     run(service, inputs, tmp_path / "out")
-    (inputs / "a.csv").write_text("nothing\n1\n", encoding="utf-8")
+    (inputs / "a.csv").unlink()
+    bad_file(inputs / "a.csv", kind)
 
     for _ in range(2):
         outcome = run(service, inputs, tmp_path / "out")

@@ -72,7 +72,7 @@ def run(service: Service, named: str, output: Output, overwrite: bool = False) -
             earlier = None if overwrite else batch_output.scored_before(output, record)
             skipped += earlier is not None
             if overwrite:
-                output.begun(file).unlink(missing_ok=True)
+                batch_output.forget(output, file)
             records.append(earlier or batch_output.score(service, output, source, record, progress.show))
             progress.finish(0 if earlier else records[-1].rows + records[-1].rejected)
         return Outcome(records, skipped, progress.rows, time.monotonic() - began)
@@ -88,7 +88,7 @@ def inputs(named: str, output: Output) -> dict[str, Path]:
         scores = output.scores(file)
         if (other := written.setdefault(scores, source)) is not source:
             raise UserError(f"{other} and {source} would both have their scores in {scores}: score them apart.")
-        if scores.exists() and scores.samefile(source):
+        if scores.exists() and scores.resolve() == source.resolve():
             raise UserError(f"{source} would be replaced by its scores: choose another folder for them.")
     if recursive and output.folder.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"{output.folder} is in {folder}, which holds inputs: choose another folder for the scores.")

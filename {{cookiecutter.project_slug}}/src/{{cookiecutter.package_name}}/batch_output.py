@@ -141,6 +141,12 @@ def begin(output: Path) -> None:
         (output / SUMMARY).unlink(missing_ok=True)
 
 
+def forget(output: Output, file: str) -> None:
+    """Forget how often the program died of a file."""
+    with writing(output.begun(file)):
+        output.begun(file).unlink(missing_ok=True)
+
+
 def conclude(output: Path, records: list[Record], **more: float) -> dict[str, object]:
     """Write and return the summary of a run."""
     summary: dict[str, object] = {
