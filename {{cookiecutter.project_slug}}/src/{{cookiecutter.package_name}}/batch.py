@@ -64,7 +64,7 @@ class Outcome(NamedTuple):
 def run(service: Service, named: str, output: Output, overwrite: bool = False) -> Outcome:
     """Score the files that a path names, but those that are recorded."""
     files = inputs(named, output)
-    batch_output.begin(output.folder)
+    batch_output.forget(output.folder / batch_output.SUMMARY)
     began, records, skipped = time.monotonic(), [], 0
     with closing(Progress(len(files))) as progress:
         for file, source in files.items():
@@ -72,7 +72,7 @@ def run(service: Service, named: str, output: Output, overwrite: bool = False) -
             earlier = None if overwrite else batch_output.scored_before(output, record)
             skipped += earlier is not None
             if overwrite:
-                batch_output.forget(output, file)
+                batch_output.forget(output.begun(file))
             records.append(earlier or batch_output.score(service, output, source, record, progress.show))
             progress.finish(0 if earlier else records[-1].rows + records[-1].rejected)
         return Outcome(records, skipped, progress.rows, time.monotonic() - began)

@@ -135,16 +135,10 @@ def writing(path: Path) -> Iterator[None]:
         raise UserError(f"{path} cannot be written: {reason}. What is recorded stays; run again to go on.") from error
 
 
-def begin(output: Path) -> None:
-    """Take away what another run said of itself."""
-    with writing(output / SUMMARY):
-        (output / SUMMARY).unlink(missing_ok=True)
-
-
-def forget(output: Output, file: str) -> None:
-    """Forget how often the program died of a file."""
-    with writing(output.begun(file)):
-        output.begun(file).unlink(missing_ok=True)
+def forget(path: Path) -> None:
+    """Take away what a former run left."""
+    with writing(path):
+        path.unlink(missing_ok=True)
 
 
 def conclude(output: Path, records: list[Record], **more: float) -> dict[str, object]:
