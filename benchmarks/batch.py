@@ -17,6 +17,7 @@ ROWS, FILES = 1_000_000, 100
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 TIMES = 3
 LEAST = {"csv": 3, "parquet": 6}
+NAMED = {"csv": "CSV", "parquet": "Parquet"}
 MOST_MEGABYTES = 1000
 MOST_UNEVEN = 2.0  # cost of a row at one size against another, from 10^5 rows on
 
@@ -120,20 +121,22 @@ def measure(scratch: Path) -> list[tuple[str, str]]:
 
 def growth(project: Path, scratch: Path) -> list[tuple[str, str]]:
     """Score more and more rows, the most of them in a single file."""
-    figures, per_row = [], []
-    for rows in SIZES:
-        folder = scratch / f"rows-{rows}"
-        program(project, WRITE, folder, rows, 1, "csv")
-        costs = [score(project, OURS, folder / "csv", scratch / "out") for _ in range(TIMES)]
-        cost = min(costs, key=lambda cost: cost.cpu)
-        assert cost.rows == rows
-        assert cost.memory < MOST_MEGABYTES, f"{rows} rows took {cost.memory:.0f} MB"
-        per_row.append(cost.cpu / rows)
-        what = f"`batch`: {rows:,} rows in one CSV file, CPU and peak memory"
-        figures.append((what, f"{cost.cpu:.2f} s, {cost.memory:.0f} MB"))
-        shutil.rmtree(folder)
-    uneven = max(per_row[1:]) / min(per_row[1:])
-    assert uneven < MOST_UNEVEN, f"a row costs {uneven:.1f} times as much at one size as at another"
+    figures = []
+    for ending in LEAST:
+        per_row = []
+        for rows in SIZES:
+            folder = scratch / f"rows-{rows}"
+            program(project, WRITE, folder, rows, 1, ending)
+            costs = [score(project, OURS, folder / ending, scratch / "out") for _ in range(TIMES)]
+            shutil.rmtree(folder)
+            cost = min(costs, key=lambda cost: cost.cpu)
+            assert cost.rows == rows
+            assert cost.memory < MOST_MEGABYTES, f"{rows} rows of {ending} took {cost.memory:.0f} MB"
+            per_row.append(cost.cpu / rows)
+            what = f"`batch`: {rows:,} rows in one {NAMED[ending]} file, CPU and peak memory"
+            figures.append((what, f"{cost.cpu:.2f} s, {cost.memory:.0f} MB"))
+        uneven = max(per_row[1:]) / min(per_row[1:])
+        assert uneven < MOST_UNEVEN, f"a row of {ending} costs {uneven:.1f} times as much at one size as at another"
     return figures
 
 

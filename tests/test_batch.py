@@ -97,6 +97,33 @@ def test_a_killed_run_loses_and_doubles_nothing_when_it_is_run_again(scoring, tm
     assert json.loads((output / "summary.json").read_text("utf-8"))["rows"] == len(expected(scoring.inputs))
 
 
+DYING = """
+import os, sys
+from diabetes_regression import batch, batch_output
+real = batch_output.score_file
+batch_output.score_file = lambda service, job: os.abort() if job.source.name == "050.csv" else real(service, job)
+batch.main()
+"""
+
+
+def test_a_file_that_kills_the_program_is_named_after_two_deaths_and_the_others_are_scored(scoring, tmp_path):
+    output = tmp_path / "out"
+    python, _, _, *words = scoring.command(output)
+    src = scoring.path / "src"
+    for _ in range(2):
+        run(python, "-c", DYING, *words, cwd=src, code=-signal.SIGABRT)
+
+    told = run(python, "-c", DYING, *words, cwd=src, code=1)
+
+    assert "99 of 100 files." in told
+    assert "50 of these files were scored before." in told
+    assert "050.csv: the program died 2 times while it scored this" in told
+    assert "Traceback" not in told
+    assert "99 of these files were scored before." in scoring.run(output, code=1)
+    assert "100 of 100 files." in scoring.run(output, "--overwrite")
+    assert "100 of these files were scored before." in scoring.run(output)
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_a_disk_that_fills_up_is_told_and_leaves_no_half_file(scoring, tmp_path, ending):
     output = tmp_path / "out"

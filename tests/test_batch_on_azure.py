@@ -216,6 +216,26 @@ def test_files_that_may_fail_are_named(project, tmp_path):
     assert "scores/bad.csv" not in found.files
 
 
+def test_a_file_that_no_attempt_could_score_is_named(project, tmp_path):
+    name = "x" * 245
+    upload(project, tmp_path / "in", "long", **{"good__csv": "\n".join(sample(project)), f"{name}__csv": "a,b\n1,2\n"})
+    settings = {"BATCH_INPUT_PATH": "long", "BATCH_ERROR_THRESHOLD": "-1", "BATCH_FILES_AT_ONCE": "1"}
+
+    told = score(project, "long", **settings)
+
+    assert f"{ROWS} rows of 1 of 2 files" in told
+    assert list(json.loads(scored(project, told, tmp_path).files["summary.json"])["failed"]) == [f"{name}.csv"]
+
+
+def test_scores_are_where_they_were_to_go_when_the_pipeline_was_published(project, tmp_path):
+    project.run("batch_pipeline", BUILD_BUILDID="moved", BATCH_OUTPUT_PATH="first")
+
+    told = score(project, "moved", BATCH_OUTPUT_PATH="second")
+
+    assert "Scores: first/" in told
+    assert "summary.json" in scored(project, told, tmp_path).files
+
+
 def test_a_path_without_files_is_named(project):
     told = project.run("batch_submit", code=1, BUILD_BUILDID="nothing", BATCH_INPUT_PATH="no/such/place")
 
@@ -230,6 +250,10 @@ def test_submitting_twice_starts_one_run(project):
 
     assert "Build twice has its run already" in again
     assert len(project.azure.ask("runs")) == runs
+    same = project.run("batch_submit", "--model-version", "2", BUILD_BUILDID="twice")
+    other = project.run("batch_submit", "--model-version", "1", BUILD_BUILDID="twice", code=1)
+    assert "scores with" not in same
+    assert "That run scores with version 2 of diabetes-regression, not with version 1" in other
 
 
 def test_more_nodes_than_the_cluster_has_are_refused(project):

@@ -4,6 +4,8 @@ Two steps: `score` has each node score some files at a time, and `publish` puts 
 time. Whoever submits the published pipeline may choose the version by the parameters of choose.py in src/.
 """
 
+import shlex
+
 from azureml.core import Environment, RunConfiguration, Workspace
 from azureml.data import FileDataset, OutputFileDatasetConfig
 from azureml.data.abstract_datastore import AbstractDatastore
@@ -78,8 +80,10 @@ def steps(
         name=PUBLISH,
         command=[
             f"python -m {PACKAGE}.batch_publish",
+            *(flag(ROWS), given),
             *(flag(SCORED), scored.as_input(SCORED).as_download()),
             *(flag(PUBLISHED), published),
+            f"--place {shlex.quote(settings.batch_output_path)} --datastore {target.name}",
             f"--max-rejected {settings.batch_max_rejected} --max-failed {settings.batch_error_threshold}",
         ],
         source_directory=str(SRC),

@@ -8,6 +8,7 @@ from azureml.core import Workspace
 from azureml.pipeline.core import PipelineRun
 
 from {{ cookiecutter.package_name }}.choose import add_choice, choose
+from {{ cookiecutter.package_name }}.program import UserError
 from {{ cookiecutter.package_name }}.registry import Version
 
 from . import batch_pipeline, batch_settings, judged
@@ -17,6 +18,7 @@ from .submit import run_published, submit_once
 from .workspace import get_workspace, mlflow_client
 
 log = logging.getLogger(__name__)
+SCORED_BY = "scored_by"  # a tag of the run
 
 
 def choose_version(workspace: Workspace, settings: BatchSettings, chosen: argparse.Namespace) -> Version:
@@ -34,7 +36,9 @@ def start(workspace: Workspace, settings: BatchSettings, version: Version) -> Pi
     pipeline = batch_pipeline.publish(workspace, settings)
     log.info("Scoring with %s.", version)
     values = {"model_name": version.name, "model_version": str(version.number), "batch_data": rows}
-    return run_published(workspace, settings, pipeline, values)
+    run = run_published(workspace, settings, pipeline, values)
+    run.set_tags({SCORED_BY: str(version)})
+    return run
 
 
 def submit(settings: BatchSettings, chosen: argparse.Namespace) -> PipelineRun:
@@ -42,7 +46,11 @@ def submit(settings: BatchSettings, chosen: argparse.Namespace) -> PipelineRun:
     workspace = get_workspace(settings)
     version = choose_version(workspace, settings, chosen)
     name = settings.batch_pipeline_name
-    return submit_once(workspace, settings, name, lambda: start(workspace, settings, version))
+    run = submit_once(workspace, settings, name, lambda: start(workspace, settings, version))
+    named = chosen.model or chosen.model_version or chosen.model_tag_name
+    if named and (scores := run.get_tags().get(SCORED_BY, str(version))) != str(version):
+        raise UserError(f"That run scores with {scores}, not with {version}: start another build for that.")
+    return run
 
 
 def main() -> None:

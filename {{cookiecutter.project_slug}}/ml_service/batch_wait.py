@@ -25,9 +25,8 @@ def wait(settings: BatchSettings, run_id: str | None, every: float) -> str:
     summary = json.loads(persist(lambda: read_artifact(client, step.id, SUMMARY)))
     which = f"version {summary['model_version']} of {summary['model_name']}"
     done = f"{summary['rows']} rows of {summary['files'] - len(summary['failed'])} of {summary['files']} files"
-    where = f"{settings.batch_output_path}/{summary['folder']}"
-    store = settings.batch_output_datastore or "the workspace's own datastore"
-    return f"Scored with {which}: {done}, {summary['rejected']} rows rejected. Scores: {where} on {store}."
+    where = f"{summary['folder']} on {summary['datastore']}"
+    return f"Scored with {which}: {done}, {summary['rejected']} rows rejected. Scores: {where}."
 
 
 def main() -> None:

@@ -1,6 +1,9 @@
 """Scoring files: every row has its score or its reason, whatever the files are like."""
 
 import json
+import os
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import polars as pl
 import pytest
 from conftest import Workspace
 from mlflow import MlflowClient
+from polars.exceptions import PanicException
 
 from {{ cookiecutter.package_name }} import (
     batch,
@@ -183,6 +187,19 @@ def test_blanks_around_numbers_and_blank_lines_do_no_harm(
     assert (outcome.records[0].rows, outcome.records[0].rejected) == (3, bad)
 
 
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_a_row_without_any_value_is_rejected(service: Service, inputs: Path, tmp_path: Path, ending: str) -> None:
+    frame = pl.from_pandas(ROWS.head(3))
+    empty = pl.concat([frame[:1], frame.clear(1), frame[1:]])
+    getattr(empty, f"write_{ending[1:]}")(inputs / f"one{ending}")
+
+    outcome = run(service, inputs, tmp_path / "out")
+
+    assert (outcome.records[0].rows, outcome.records[0].rejected) == (3, 1)
+    rejected = (tmp_path / "out" / "rejected" / f"one{ending}.csv").read_text(encoding="utf-8").splitlines()
+    assert rejected[1].startswith(f"2,{FIRST} is empty; ")
+
+
 def test_a_prediction_that_is_not_finite_is_no_score(service: Service, inputs: Path, tmp_path: Path) -> None:
     class Steep:
         columns, labels, threshold = service.model.columns, None, None
@@ -196,6 +213,34 @@ def test_a_prediction_that_is_not_finite_is_no_score(service: Service, inputs: P
 
     assert read(tmp_path / "out" / "scores" / "one.csv")["row"].to_list() == [1, 3]
     assert "too large" in (tmp_path / "out" / "rejected" / "one.csv.csv").read_text(encoding="utf-8")
+
+
+def test_rejected_rows_of_all_pieces_are_in_one_file_that_goes_when_all_is_well(
+    service: Service, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_input, "ROWS_AT_ONCE", 50)
+    monkeypatch.setattr(batch_input, "BYTES_AT_ONCE", 0)
+    frame = ROWS.copy()
+    frame.loc[[1, 101, 201, 301], FIRST] = None
+    frame.loc[[2, 102], FIRST] = 1e300
+    rejected = tmp_path / "out" / "rejected" / "a.parquet.csv"
+
+    class Steep:
+        columns, labels, threshold = service.model.columns, None, None
+
+        def predict(self, rows: np.ndarray) -> np.ndarray:
+            return np.where(rows[:, 0] == 1e300, np.inf, 1.0)
+
+    for repaired in (ROWS, None):
+        write(frame, inputs / "a.parquet")
+        run(Service(Steep(), "steep", 1), inputs, tmp_path / "out")  # type: ignore[arg-type]
+        assert sorted(pl.read_csv(rejected)["row"]) == [2, 3, 102, 103, 202, 302]
+        if repaired is None:
+            (inputs / "a.parquet").write_bytes(b"")
+        else:
+            write(repaired, inputs / "a.parquet")
+        run(service, inputs, tmp_path / "out")
+        assert not rejected.exists()
 
 
 def test_files_without_rows_and_with_one(service: Service, inputs: Path, tmp_path: Path) -> None:
@@ -267,6 +312,75 @@ def test_a_file_that_cannot_be_scored_keeps_no_other_from_it(
         batch_output.check(outcome.records, max_rejected=1)
 
 
+def panic(*_: object, **__: object) -> None:
+    raise PanicException("left != right\nbacktrace")
+
+
+def panic_later(frame: pl.LazyFrame, chunk_size: int) -> Iterator[pl.DataFrame]:
+    yield from (frame.head(chunk_size).collect() for _ in range(3))
+    panic()
+
+
+def many(rows: int) -> pl.DataFrame:
+    return pl.from_pandas(ROWS.head(1)).select(pl.all().repeat_by(rows).explode())
+
+
+@pytest.mark.parametrize("sized", [("a.csv", 400_000, True), ("a.csv", 10, False), ("a.parquet", 600_000, True)])
+def test_a_large_file_is_read_in_pieces_however_well_it_is_compressed(
+    service: Service, inputs: Path, tmp_path: Path, sized: tuple[str, int, bool]
+) -> None:
+    name, rows, in_pieces = sized
+    getattr(many(rows), f"write_{name[2:]}")(inputs / name)
+    output, told = Output(tmp_path / "out"), list[int]()
+
+    record = batch_output.score(
+        service, output, inputs / name, batch_output.wanted(service, output, inputs / name, name), told.append
+    )
+
+    assert (record.rows, told[-1], len(told) > 1) == (rows, rows, in_pieces)
+    assert told == sorted(told)
+    assert read(tmp_path / "out" / "scores" / name)["row"].is_sorted()
+
+
+@pytest.mark.parametrize(
+    "panics", [(pl, "scan_parquet", panic), (pl.LazyFrame, "collect_batches", panic_later)], ids=["first", "later"]
+)
+def test_a_file_at_which_polars_panics_keeps_no_other_from_it(
+    service: Service, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, panics: tuple[object, str, object]
+) -> None:
+    monkeypatch.setattr(batch_input, "BYTES_AT_ONCE", 2**13)
+    monkeypatch.setattr(*panics)
+    write(ROWS.head(1), inputs / "a.csv")
+    write(ROWS, inputs / "m.parquet")
+    write(ROWS.head(1), inputs / "z.csv")
+
+    outcome = run(service, inputs, tmp_path / "out")
+
+    assert [record.rows for record in outcome.records] == [1, 0, 1]
+    assert outcome.records[1].error == f"{inputs / 'm.parquet'} cannot be read: left != right."
+
+
+FOR_PARQUET = {"list": [1], "struct": {"a": 1}, "bytes": b"x", "duration": timedelta(days=1)}
+
+
+@pytest.mark.parametrize("kind", FOR_PARQUET)
+def test_what_csv_cannot_hold_is_kept_in_parquet_and_fails_only_its_file_in_csv(
+    service: Service, inputs: Path, tmp_path: Path, kind: str
+) -> None:
+    frame = pl.from_pandas(ROWS.head(3)).with_columns(pl.Series("more", [FOR_PARQUET[kind]] * 3))
+    frame[1, FIRST] = None
+    frame.write_parquet(inputs / "m.parquet")
+    write(ROWS, inputs / "z.parquet")
+
+    as_csv = run(service, inputs, tmp_path / "csv", ending=".csv")
+    kept = run(service, inputs, tmp_path / "out")
+
+    assert [record.rows for record in as_csv.records] == [0, 442]
+    assert as_csv.records[0].error.endswith("CSV cannot hold column more: leave out --format csv.")
+    assert [(record.rows, record.rejected) for record in kept.records] == [(2, 1), (442, 0)]
+    assert read(tmp_path / "out" / "scores" / "m.parquet")["more"].to_list() == [FOR_PARQUET[kind]] * 2
+
+
 def test_more_rejected_rows_than_allowed_are_an_error(service: Service, inputs: Path, tmp_path: Path) -> None:
     frame = ROWS.copy()
     frame.loc[:4, FIRST] = None
@@ -280,25 +394,46 @@ def test_more_rejected_rows_than_allowed_are_an_error(service: Service, inputs: 
 
 
 def test_what_is_scored_is_not_scored_again_unless_it_changed(service: Service, inputs: Path, tmp_path: Path) -> None:
-    for name in ("a.csv", "b.csv", "c.csv"):
+    for name in ("a.csv", "b.csv", "c.csv", "d.csv"):
         write(ROWS, inputs / name)
     first = run(service, inputs, tmp_path / "out")
     write(ROWS.head(3), inputs / "b.csv")
     (tmp_path / "out" / "scores" / "c.csv").unlink()
+    os.utime(inputs / "d.csv", (0, 0))
 
     again = run(service, inputs, tmp_path / "out")
-    newer = run(Service(service.model, service.name, 2), inputs, tmp_path / "out")
 
-    assert (first.skipped, again.skipped, newer.skipped) == (0, 1, 0)
-    assert [record.rows for record in again.records] == [442, 3, 442]
+    assert (first.skipped, again.skipped, again.rows) == (0, 1, 3 + 442 + 442)
+    assert [record.rows for record in again.records] == [442, 3, 442, 442]
+    assert run(service, inputs, tmp_path / "out").skipped == 4
     assert run(service, inputs, tmp_path / "out", keep_features=True).skipped == 0
-    assert batch.run(service, str(inputs), Output(tmp_path / "out"), overwrite=True).skipped == 0
+    assert run(service, inputs, tmp_path / "out", keep_features=True).skipped == 4
+    assert run(Service(service.model, service.name, 2), inputs, tmp_path / "out", keep_features=True).skipped == 0
 
 
-def test_a_file_that_goes_bad_leaves_no_scores_of_what_it_was(service: Service, inputs: Path, tmp_path: Path) -> None:
+def test_files_of_the_same_name_and_time_in_other_folders_are_others(service: Service, tmp_path: Path) -> None:
+    for number, folder in enumerate(("one", "two")):
+        (tmp_path / folder).mkdir()
+        write(ROWS[number : number + 1].round(0) * 0 + number, tmp_path / folder / "a.csv")
+        os.utime(tmp_path / folder / "a.csv", (0, 0))
+        outcome = run(service, tmp_path / folder, tmp_path / "out")
+    (tmp_path / "two" / "a.csv").rename(tmp_path / "two" / "b.csv")
+
+    renamed = run(service, tmp_path / "two", tmp_path / "out")
+
+    assert (outcome.skipped, renamed.skipped) == (0, 0)
+    assert (tmp_path / "out" / "scores" / "a.csv").read_bytes() == (tmp_path / "out" / "scores" / "b.csv").read_bytes()
+    assert batch_output.others(Output(tmp_path / "out"), renamed.records) == 1
+
+
+@pytest.mark.parametrize("kind", ["missing column", "gone"])
+def test_a_file_that_goes_bad_leaves_no_scores_of_what_it_was(
+    service: Service, inputs: Path, tmp_path: Path, kind: str
+) -> None:
     write(ROWS, inputs / "a.csv")
     run(service, inputs, tmp_path / "out")
-    (inputs / "a.csv").write_text("nothing\n1\n", encoding="utf-8")
+    (inputs / "a.csv").unlink()
+    bad_file(inputs / "a.csv", kind)
 
     for _ in range(2):
         outcome = run(service, inputs, tmp_path / "out")
@@ -333,12 +468,42 @@ def test_a_pattern_or_a_folder_names_files_by_their_place(service: Service, inpu
     assert (tmp_path / "two" / "scores" / "y" / "[1].csv").exists()
 
 
-def test_where_nothing_or_everything_would_be_scored_is_refused(service: Service, inputs: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no CSV or Parquet file"):
-        run(service, inputs, tmp_path / "out")
+PLACES = {
+    "nothing": ("empty", "out", "there is no CSV or Parquet file"),
+    "below the inputs": ("in", "in/out", "choose another folder for the scores"),
+    "in a folder of a recursive pattern": ("in/**/*.csv", "in/out", "choose another folder for the scores"),
+    "where the input is": ("in/scores/a.csv", "in", "would be replaced by its scores"),
+    "where the input is, by a pattern": ("in/scores/*.csv", "in", "would be replaced by its scores"),
+    "beside a file": ("in/a.csv", "in/out", ""),
+    "beside the files of a pattern": ("in/*.csv", "in/out", ""),
+    "beside a folder": ("in/scores", "in/out", ""),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_scores_never_become_inputs_nor_take_the_place_of_one(service: Service, tmp_path: Path, place: str) -> None:
+    named, output, said = PLACES[place]
+    for folder in ("empty", "in", "in/scores"):
+        (tmp_path / folder).mkdir()
+    write(ROWS, tmp_path / "in" / "a.csv")
+    write(ROWS, tmp_path / "in" / "scores" / "a.csv")
+
+    for skipped in (0, 1):
+        if said:
+            with pytest.raises(UserError, match=said):
+                run(service, tmp_path / named, tmp_path / output)
+        else:
+            assert run(service, tmp_path / named, tmp_path / output).skipped == skipped
+
+
+def test_two_files_whose_scores_would_have_one_name_are_refused(service: Service, inputs: Path, tmp_path: Path) -> None:
     write(ROWS, inputs / "a.csv")
-    with pytest.raises(UserError, match="choose another folder for the scores"):
-        run(service, inputs, inputs / "scores")
+    write(ROWS, inputs / "a.csv.parquet")
+
+    with pytest.raises(UserError, match=r"a.csv and .*a.csv.parquet would both have their scores in .*a.csv.parquet:"):
+        run(service, inputs, tmp_path / "out", ending=".parquet")
+
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_program_says_what_it_did(
@@ -356,12 +521,75 @@ def test_the_program_says_what_it_did(
     assert (summary["files"], summary["rows"], summary["rejected"], list(summary["failed"])) == (2, 442, 0, ["bad.csv"])
 
 
+def test_the_flags_decide_what_is_written_and_what_is_allowed(
+    workspace_with_champion: Workspace,
+    inputs: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level("INFO")
+    frame = ROWS.copy()
+    frame.loc[:4, FIRST] = None
+    write(frame, inputs / "a.csv")
+    words = ("batch", "--input", str(inputs), "--output", "out")
+    more = ("--max-rejected", "0.02", "--format", "parquet", "--keep-features")
+
+    with pytest.raises(SystemExit, match="were rejected"):
+        workspace_with_champion.call(*words)
+    for flags in ((), ("--overwrite",)):
+        workspace_with_champion.call(*words, *more, *flags)
+    with pytest.raises(SystemExit):
+        workspace_with_champion.call(*words, "--max-rejected", "7")
+
+    assert FIRST in pl.read_parquet("out/scores/a.csv.parquet").columns
+    assert "files were scored before" not in caplog.text
+    assert "1 more files of scores are there" in caplog.text
+    assert "7 is not between 0 and 1" in capsys.readouterr().err
+    workspace_with_champion.call(*words, *more)
+    assert "1 of these files were scored before" in caplog.text
+
+
+def test_a_bar_shows_how_far_a_run_is_and_ends_with_its_line(
+    service: Service, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    write(ROWS.head(3), inputs / "a.csv")
+    write(pd.concat([ROWS, ROWS.head(1).assign(**{FIRST: "x"})]), inputs / "b.csv")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "scores").touch()
+
+    run(service, inputs, tmp_path / "out")
+    bar = capsys.readouterr().err
+    with pytest.raises(UserError, match="cannot be written"):
+        run(service, inputs, tmp_path / "full")
+
+    assert bar.endswith(f"[{'#' * 30}] 2 of 2 files, 446 rows\n")
+    assert f"[{'#' * 15}{'.' * 15}] 1 of 2 files, 3 rows" in bar
+    assert "447" not in bar
+    assert capsys.readouterr().err.endswith("\n")
+
+
+def test_a_summary_is_of_the_last_run_or_cannot_be_written(service: Service, inputs: Path, tmp_path: Path) -> None:
+    write(ROWS, inputs / "a.csv")
+    output = Output(tmp_path / "out")
+    batch.report(output, run(service, inputs, output.folder), max_rejected=0)
+    assert (output.folder / "summary.json").exists()
+
+    outcome = run(service, inputs, output.folder)
+
+    assert not (output.folder / "summary.json").exists()
+    (output.folder / ".summary.json.tmp").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"summary.json cannot be written: .*No space left"):
+        batch.report(output, outcome, max_rejected=0)
+
+
 CHOICES = {
     "blank": ("", "", "", "version 2"),
     "blanks": (" ", " ", " ", "version 2"),
     "a number": ("1", " ", " ", "version 1"),
     "a tag": (" ", "colour", "red", "version 1"),
-    "a tag that no version has": ("", "colour", "blue", "has no version with the tag colour = blue in service"),
+    "a tag that no version has": ("", "colour", "blue", "the tag colour = blue in service: give one that has"),
+    "a version that was withdrawn": ("3", "", "", "is withdrawn since 2"),
     "a value without a name": ("", " ", "red", "model_tag_value is 'red', but model_tag_name is blank"),
     "a name without a value": ("", "colour", " ", "model_tag_name is 'colour', but model_tag_value is blank"),
     "both": ("1", "colour", "red", "give one of them"),

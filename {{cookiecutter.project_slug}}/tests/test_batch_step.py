@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 from conftest import SRC, Workspace
 
-from {{ cookiecutter.package_name }} import batch_publish, batch_step
+from {{ cookiecutter.package_name }} import batch_output, batch_publish, batch_step
+from {{ cookiecutter.package_name }}.batch_output import Output
 from {{ cookiecutter.package_name }}.program import UserError
 from {{ cookiecutter.package_name }}.sample import sample
 from {{ cookiecutter.package_name }}.schema import FEATURES
@@ -101,7 +102,7 @@ def scored(workspace_with_champion: Workspace, inputs: Path, tmp_path: Path, mon
 def test_scores_are_published_in_a_folder_of_their_day_and_time(scored: Path, tmp_path: Path) -> None:
     place = batch_publish.dated(datetime(2026, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC))
 
-    summary = batch_publish.publish(scored, tmp_path / place, max_rejected=0.01, max_failed=0)
+    summary = batch_publish.publish(tmp_path / "inputs", scored, tmp_path / place, max_rejected=0.01, max_failed=0)
 
     assert place == Path("2026-03-04/05_06_07_089")
     assert (summary["files"], summary["rows"], summary["rejected"]) == (2, 99, 1)
@@ -111,9 +112,33 @@ def test_scores_are_published_in_a_folder_of_their_day_and_time(scored: Path, tm
     assert pl.read_csv(tmp_path / place / "scores/b/part.0.csv")["row"].to_list() == [*range(1, 4), *range(5, 51)]
 
 
+def test_an_input_without_a_record_has_failed(scored: Path, inputs: Path, tmp_path: Path) -> None:
+    (inputs / "lost.csv").touch()
+
+    with pytest.raises(UserError, match=r"1 of 3 files could not be scored:\nlost\.csv was not scored"):
+        batch_publish.publish(inputs, scored, tmp_path / "one", max_rejected=1, max_failed=0)
+    for allowed in (1, -1):
+        summary = batch_publish.publish(inputs, scored, tmp_path / str(allowed), max_rejected=1, max_failed=allowed)
+
+        assert (summary["files"], summary["rows"], list(summary["failed"])) == (3, 99, ["lost.csv"])  # type: ignore[call-overload]
+
+
+def test_a_record_is_copied_last_and_names_its_file_as_the_cluster_knows_it(
+    scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[str] = []
+    monkeypatch.setattr("shutil.copyfile", lambda source, target: copied.append(target.relative_to(tmp_path).parts[0]))
+    record = batch_output.read(scored / "records" / "b" / "part.0.csv.json")
+
+    batch_output.copy(Output(scored), record, tmp_path)
+
+    assert record.source == "b/part.0.csv"
+    assert copied == ["scores", "rejected", "records"]
+
+
 def test_too_many_rejected_rows_publish_nothing(scored: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="were rejected"):
-        batch_publish.publish(scored, tmp_path / "published", max_rejected=0.001, max_failed=0)
+        batch_publish.publish(tmp_path / "inputs", scored, tmp_path / "published", max_rejected=0.001, max_failed=0)
 
     assert not (tmp_path / "published").exists()
 
@@ -131,4 +156,4 @@ def test_scores_of_several_versions_or_none_are_refused(
             path.write_text(json.dumps({**record, **change}), encoding="utf-8")
 
     with pytest.raises(UserError, match=said):
-        batch_publish.publish(scored, tmp_path / "published", max_rejected=1, max_failed=0)
+        batch_publish.publish(tmp_path / "inputs", scored, tmp_path / "published", max_rejected=1, max_failed=0)

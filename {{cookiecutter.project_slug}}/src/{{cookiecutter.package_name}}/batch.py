@@ -9,6 +9,7 @@ import logging
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,16 +34,26 @@ class Progress:
         self.files, self.done, self.rows = files, 0, 0
         self.watched = sys.stderr.isatty()
 
-    def add(self, rows: int = 0, files: int = 0) -> None:
-        self.rows, self.done = self.rows + rows, self.done + files
+    def finish(self, rows: int) -> None:
+        """Count a file, and the rows of it that were looked at in this run."""
+        self.rows, self.done = self.rows + rows, self.done + 1
+        self.show()
+
+    def show(self, rows: int = 0) -> None:
+        """Draw the bar, with so many rows of the file that is being scored."""
         if self.watched:
             bar = "#" * (WIDTH * self.done // self.files)
-            line = f"\r[{bar:.<{WIDTH}}] {self.done} of {self.files} files, {self.rows:,} rows"
-            print(line, end="\n" if self.done == self.files else "", file=sys.stderr, flush=True)
+            line = f"\r[{bar:.<{WIDTH}}] {self.done} of {self.files} files, {self.rows + rows:,} rows"
+            print(line, end="", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """End the line of the bar."""
+        if self.watched:
+            print(file=sys.stderr)
 
 
 class Outcome(NamedTuple):
-    """What a run did: a record for each file, how many files it skipped, rows that it looked at, how long it took."""
+    """What a run did: a record for each file, how many files it skipped, rows of the others, how long it took."""
 
     records: list[Record]
     skipped: int
@@ -52,16 +63,36 @@ class Outcome(NamedTuple):
 
 def run(service: Service, named: str, output: Output, overwrite: bool = False) -> Outcome:
     """Score the files that a path names, but those that are recorded."""
+    files = inputs(named, output)
+    batch_output.forget(output.folder / batch_output.SUMMARY)
+    began, records, skipped = time.monotonic(), [], 0
+    with closing(Progress(len(files))) as progress:
+        for file, source in files.items():
+            record = batch_output.wanted(service, output, source, file)
+            earlier = None if overwrite else batch_output.scored_before(output, record)
+            skipped += earlier is not None
+            if overwrite:
+                batch_output.forget(output.begun(file))
+            records.append(earlier or batch_output.score(service, output, source, record, progress.show))
+            progress.finish(0 if earlier else records[-1].rows + records[-1].rejected)
+        return Outcome(records, skipped, progress.rows, time.monotonic() - began)
+
+
+def inputs(named: str, output: Output) -> dict[str, Path]:
+    """Return the files that a path names, by their place, or raise if scores would take an input's place, or be one."""
     folder, files = find(named)
-    check_apart(folder, output.folder)
-    began, progress, records, skipped = time.monotonic(), Progress(len(files)), [], 0
-    for source in files:
-        record = batch_output.wanted(service, output, source, source.relative_to(folder).as_posix())
-        earlier = None if overwrite else batch_output.scored_before(output, record)
-        skipped += earlier is not None
-        records.append(earlier or batch_output.score(service, output, source, record, progress.add))
-        progress.add(files=1)
-    return Outcome(records, skipped, progress.rows, time.monotonic() - began)
+    recursive = Path(named).is_dir() or "**" in Path(named).parts  # else scores lie deeper than what it matches
+    found = {source.relative_to(folder).as_posix(): source for source in files}
+    written: dict[Path, Path] = {}
+    for file, source in found.items():
+        scores = output.scores(file)
+        if (other := written.setdefault(scores, source)) is not source:
+            raise UserError(f"{other} and {source} would both have their scores in {scores}: score them apart.")
+        if scores.exists() and scores.resolve() == source.resolve():
+            raise UserError(f"{source} would be replaced by its scores: choose another folder for them.")
+    if recursive and output.folder.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"{output.folder} is in {folder}, which holds inputs: choose another folder for the scores.")
+    return found
 
 
 def load_chosen(chosen: argparse.Namespace) -> Service:
@@ -70,12 +101,6 @@ def load_chosen(chosen: argparse.Namespace) -> Service:
         with tracking.store() as client:
             fetch_for_serving(choose(client, chosen), Path(folder))
         return scoring.load(Path(folder))
-
-
-def check_apart(folder: Path, output: Path) -> None:
-    """Raise if scores would be taken for inputs the next time."""
-    if output.resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"{output} is in {folder}, which holds the inputs: choose another folder for the scores.")
 
 
 def share(text: str) -> float:
@@ -100,7 +125,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     output = Output(arguments.output, arguments.format and f".{arguments.format}", arguments.keep_features)
-    find(arguments.input)  # before a model is fetched
+    inputs(arguments.input, output)  # before a model is fetched
     service = load_chosen(arguments)
     report(output, run(service, arguments.input, output, arguments.overwrite), arguments.max_rejected)
 
@@ -117,7 +142,9 @@ def report(output: Output, outcome: Outcome, max_rejected: float) -> None:
     log.info("%.2f s: %s rows a second.", seconds, f"{now / seconds:,.0f}")
     log.info("Rejected: %s rows.", f"{rejected:,}")
     log.info("Scores: %s", (output.folder / "scores").resolve())
-    batch_output.conclude(output.folder, records, skipped=skipped, seconds=round(seconds, 3))
+    if others := batch_output.others(output, records):
+        log.info("%d more files of scores are there, of inputs or a format that this run did not have.", others)
+    batch_output.conclude(output.folder, records, skipped=skipped, others=others, seconds=round(seconds, 3))
     batch_output.check(records, max_rejected)
 
 

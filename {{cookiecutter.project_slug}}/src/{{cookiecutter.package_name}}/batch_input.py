@@ -1,11 +1,12 @@
 """Files of rows: which there are, what they hold, and which of their rows a model can score."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException, PolarsError
 
 from .program import UserError
 
@@ -59,7 +60,7 @@ def scan(source: Path, columns: tuple[str, ...], as_text: bool = False) -> pl.La
             types = {} if as_text else dict.fromkeys(columns, pl.Float64)
             frame = pl.scan_csv(source, glob=False, infer_schema=False, schema_overrides=types)
         else:
-            frame = pl.scan_parquet(source, glob=False, hive_partitioning=False)
+            frame = pl.scan_parquet(source, glob=False, hive_partitioning=False, low_memory=True)
         schema = frame.collect_schema()
     check(source, schema, columns)
     numbers = [value(name, schema[name]).cast(pl.Float64, strict=False).alias(number(name)) for name in columns]
@@ -81,10 +82,10 @@ def check(source: Path, schema: pl.Schema, columns: tuple[str, ...]) -> None:
 
 @contextmanager
 def reading(source: Path) -> Iterator[None]:
-    """Turn what is wrong with a file into an `UnreadableError`."""
+    """Turn what is wrong with a file into an `UnreadableError`: polars panics where bytes were changed."""
     try:
         yield
-    except (PolarsError, OSError) as error:
+    except (PolarsError, PanicException, OSError) as error:
         raise UnreadableError(f"{source} cannot be read: {str(error).partition(chr(10))[0]}.") from error
 
 
@@ -98,11 +99,19 @@ def value(name: str, kind: pl.DataType | type[pl.DataType]) -> pl.Expr:
     return pl.col(name).str.strip_chars() if kind == pl.String else pl.col(name)
 
 
+def at_once(frame: pl.LazyFrame, source: Path) -> list[pl.DataFrame]:
+    """Return a small file whole, which takes half the time, or nothing. Parquet can hold many rows in few bytes."""
+    most = 2 * ROWS_AT_ONCE
+    if source.stat().st_size >= BYTES_AT_ONCE or len(piece := frame.head(most).collect()) == most:
+        return []
+    return [piece]
+
+
 def pieces(frame: pl.LazyFrame, source: Path) -> Iterator[pl.DataFrame]:
     """Read a file piece by piece, in order: a small one, or one without rows, is a single piece."""
+    os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "1")  # else what waits to be scored fills the memory
     with reading(source):
-        small = source.stat().st_size < BYTES_AT_ONCE  # where reading all at once takes half the time
-        batches = iter([frame.collect()] if small else frame.collect_batches(chunk_size=ROWS_AT_ONCE))
+        batches = iter(at_once(frame, source) or frame.collect_batches(chunk_size=ROWS_AT_ONCE))
         piece = next(batches, None)
         if piece is None:
             piece = frame.clear().collect()
@@ -112,13 +121,25 @@ def pieces(frame: pl.LazyFrame, source: Path) -> Iterator[pl.DataFrame]:
             piece = next(batches, None)
 
 
-def split(piece: pl.DataFrame, columns: tuple[str, ...], is_csv: bool) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """Return the rows that can be scored, and those that cannot, with the reason. A blank line of CSV is no row."""
+def has_bare_commas(source: Path) -> bool:
+    """Tell whether a line of a CSV file holds commas and nothing else."""
+    with reading(source), source.open("rb") as file:
+        return any(b"," in line and not line.strip(b", \t\r\n") for line in file)
+
+
+def split(
+    piece: pl.DataFrame, columns: tuple[str, ...], is_blank: Callable[[], bool]
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Return the rows that can be scored, and those that cannot, with the reason.
+
+    A row of nulls is a blank line, and no row, if ``is_blank`` says so: which is asked only where there is one.
+    """
     if piece[USABLE].all():
         return piece, None
     own = [name for name in piece.columns if name not in (ROW, USABLE, *map(number, columns))]
-    if is_csv:
-        piece = piece.filter(~pl.all_horizontal(pl.col(own).is_null()))
+    nulls = piece.select(pl.all_horizontal(pl.col(own).is_null())).to_series()
+    if nulls.any() and is_blank():
+        piece = piece.filter(~nulls)
     reasons = [problem(name, piece.schema[name]) for name in columns]
     judged = piece.with_columns(pl.concat_str(reasons, separator="; ", ignore_nulls=True).alias(REASON))
     good = judged.filter(pl.col(REASON) == "").drop(REASON)

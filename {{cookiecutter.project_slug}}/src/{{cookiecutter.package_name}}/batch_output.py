@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,12 +15,14 @@ from .score_file import Job, score_file
 from .scoring import Service
 
 SUMMARY = "summary.json"
+MOST_DEATHS = 2
 
 
 class Record(NamedTuple):
     """What became of a file. The first fields decide how its scores look: where they are as they were, so are those."""
 
     file: str
+    source: str
     size: int
     modified: int
     model_name: str
@@ -31,7 +34,7 @@ class Record(NamedTuple):
 
     @property
     def made_of(self) -> tuple[object, ...]:
-        return self[:6]
+        return self[:7]
 
 
 class Output(NamedTuple):
@@ -54,6 +57,9 @@ class Output(NamedTuple):
     def record(self, file: str) -> Path:
         return self.folder / "records" / f"{self.name(file)}.json"
 
+    def begun(self, file: str) -> Path:
+        return self.folder / "records" / f"{self.name(file)}.begun"
+
 
 def wanted(service: Service, output: Output, source: Path, file: str) -> Record:
     """Return the record of a file that was not looked into yet."""
@@ -62,7 +68,7 @@ def wanted(service: Service, output: Output, source: Path, file: str) -> Record:
         size, modified = found.st_size, found.st_mtime_ns
     except OSError:
         size = modified = 0
-    return Record(file, size, modified, service.name, service.version, output.keep_features)
+    return Record(file, str(source.resolve()), size, modified, service.name, service.version, output.keep_features)
 
 
 def read(path: Path) -> Record:
@@ -80,6 +86,21 @@ def scored_before(output: Output, record: Record) -> Record | None:
     return found if same else None
 
 
+@contextmanager
+def begun(path: Path, record: Record) -> Iterator[None]:
+    """Leave a line behind where the process dies, and raise if it did so twice: a corrupt file can abort polars."""
+    line = json.dumps(record.made_of)
+    deaths = [one for one in path.read_text(encoding="utf-8").splitlines() if one == line] if path.exists() else []
+    if len(deaths) >= MOST_DEATHS:
+        died = f"the program died {MOST_DEATHS} times while it scored this"
+        raise UnreadableError(f"{record.file}: {died}: take it out, or try again with --overwrite.")
+    write_text(path, "\n".join([*deaths, line]))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def score(
     service: Service, output: Output, source: Path, record: Record, told: Callable[[int], None] = lambda rows: None
 ) -> Record:
@@ -90,20 +111,34 @@ def score(
     file = record.file
     scores, rejected = output.scores(file), output.rejected(file)
     job = Job(source, scores, rejected, output.keep_features, told)
-    try:
+    with writing(scores):
         output.record(file).unlink(missing_ok=True)
         try:
-            score_file(service, job)
+            with begun(output.begun(file), record):
+                score_file(service, job)
             record = record._replace(rows=job.rows, rejected=job.bad)
         except UnreadableError as error:
             scores.unlink(missing_ok=True)
             rejected.unlink(missing_ok=True)
             record = record._replace(error=str(error))
         write_text(output.record(file), json.dumps(record._asdict()) + "\n")
+    return record
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what keeps a file from being written into a `UserError`."""
+    try:
+        yield
     except (PolarsError, OSError) as error:
         reason = str(error).partition("\n")[0]
-        raise UserError(f"{scores} cannot be written: {reason}. What is recorded stays; run again to go on.") from error
-    return record
+        raise UserError(f"{path} cannot be written: {reason}. What is recorded stays; run again to go on.") from error
+
+
+def forget(path: Path) -> None:
+    """Take away what a former run left."""
+    with writing(path):
+        path.unlink(missing_ok=True)
 
 
 def conclude(output: Path, records: list[Record], **more: float) -> dict[str, object]:
@@ -117,8 +152,15 @@ def conclude(output: Path, records: list[Record], **more: float) -> dict[str, ob
         "failed": {record.file: record.error for record in records if record.error},
         **more,
     }
-    write_text(output / SUMMARY, json.dumps(summary, indent=2) + "\n")
+    with writing(output / SUMMARY):
+        write_text(output / SUMMARY, json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def others(output: Output, records: list[Record]) -> int:
+    """Count the files of scores that are of none of these records."""
+    ours = {output.scores(record.file) for record in records}
+    return sum(path.is_file() and path not in ours for path in (output.folder / "scores").rglob("*"))
 
 
 def copy(output: Output, record: Record, target: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import batch_output, tracking
 from .batch import MAX_REJECTED, share
+from .batch_input import FORMATS, form
 from .batch_output import SUMMARY, Output, Record
 from .program import UserError, program
 
@@ -19,14 +20,23 @@ def dated(now: datetime) -> Path:
     return Path(f"{now:%Y-%m-%d}", f"{now:%H_%M_%S}_{now.microsecond // 1000:03}")
 
 
-def publish(scored: Path, target: Path, max_rejected: float, max_failed: int) -> dict[str, object]:
+def publish(rows: Path, scored: Path, target: Path, max_rejected: float, max_failed: int) -> dict[str, object]:
     """Copy scores and rejected rows, and return the summary, which is written last."""
     records = [batch_output.read(path) for path in sorted((scored / "records").rglob("*.json"))]
     check_version(records)
+    records += unscored(rows, records)
     batch_output.check(records, max_rejected, max_failed)
     for record in records:
         batch_output.copy(Output(scored), record, target)
     return batch_output.conclude(target, records)
+
+
+def unscored(rows: Path, records: list[Record]) -> list[Record]:
+    """Return a record of its failure for each input that has none: its process ended, or took too long, each time."""
+    files = {path.relative_to(rows).as_posix() for path in rows.rglob("*") if form(path) in FORMATS and path.is_file()}
+    absent = sorted(files - {record.file for record in records})
+    why = "was not scored, and the log of step score says why"
+    return [records[0]._replace(file=file, rows=0, rejected=0, error=f"{file} {why}.") for file in absent]
 
 
 def check_version(records: list[Record]) -> None:
@@ -40,15 +50,20 @@ def check_version(records: list[Record]) -> None:
 @program()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", required=True, type=Path, help="folder that all inputs are in")
     parser.add_argument("--scored", required=True, type=Path, help="what the cluster wrote")
     parser.add_argument("--published", required=True, type=Path, help="folder for folders of scores")
+    parser.add_argument("--place", required=True, help="what that folder is called on its datastore")
+    parser.add_argument("--datastore", required=True, help="name of the datastore")
     parser.add_argument("--max-rejected", default=MAX_REJECTED, type=share, help="share of rows (%(default)s)")
     parser.add_argument("--max-failed", default=0, type=int, help="files that may fail; -1: any number (%(default)s)")
     arguments = parser.parse_args()
 
-    place = dated(datetime.now(UTC))
-    found = publish(arguments.scored, arguments.published / place, arguments.max_rejected, arguments.max_failed)
-    told = json.dumps({**found, "folder": place.as_posix()}, indent=2) + "\n"
+    day = dated(datetime.now(UTC))
+    scored, target = arguments.scored, arguments.published / day
+    found = publish(arguments.rows, scored, target, arguments.max_rejected, arguments.max_failed)
+    where = {"folder": f"{arguments.place}/{day.as_posix()}", "datastore": arguments.datastore}
+    told = json.dumps({**found, **where}, indent=2) + "\n"
     with tracking.store() as client:
         tracking.log_text(client, "", told, SUMMARY)
     log.info(told)

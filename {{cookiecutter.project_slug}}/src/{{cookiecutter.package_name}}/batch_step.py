@@ -38,7 +38,7 @@ class Worker:
         name = source.relative_to(self.rows if source.is_relative_to(self.rows) else source.anchor).as_posix()
         with tempfile.TemporaryDirectory() as folder:
             output = Output(Path(folder))
-            wanted = batch_output.wanted(self.service, output, source, name)
+            wanted = batch_output.wanted(self.service, output, source, name)._replace(source=name)
             record = batch_output.score(self.service, output, source, wanted)
             batch_output.copy(output, record, self.scored)
         log.info("%s: %d rows, %d rejected. %s", name, record.rows, record.rejected, record.error)

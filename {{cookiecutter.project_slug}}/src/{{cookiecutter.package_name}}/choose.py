@@ -34,10 +34,14 @@ def choose(client: MlflowClient, chosen: argparse.Namespace) -> Version:
     if number:
         if not number.isdecimal():
             raise UserError(f"model_version is {number!r}: it must be the number of a version, or blank.")
-        return registry.numbered(client, name, int(number))
+        version = registry.numbered(client, name, int(number))
+        if since := version.tags.get(WITHDRAWN):
+            raise UserError(f"{version} is withdrawn since {since}: choose another one, or none for the champion.")
+        return version
     in_service = (version for version in registry.versions(client, name) if WITHDRAWN not in version.tags)
     found = next((version for version in in_service if not tag or version.tags.get(tag) == value), None)
     if found is None:
-        which = f"with the tag {tag} = {value} " if tag else ""
-        raise UserError(f"Model {name} has no version {which}in service: `make run` trains and registers one.")
+        if tag:
+            raise UserError(f"Model {name} has no version with the tag {tag} = {value} in service: give one that has.")
+        raise UserError(f"Model {name} has no version in service: `make run` trains and registers one.")
     return found

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,7 @@ from .batch_input import (
     VERSION,
     UnreadableError,
     form,
+    has_bare_commas,
     number,
     pieces,
     scan,
@@ -32,8 +34,7 @@ from .scoring import Service
 
 COMPRESSION: Literal["snappy"] = "snappy"  # which all readers know
 TOO_LARGE = "the numbers are too large to predict from"
-# What of a rejected row a CSV file can hold.
-PLAIN = selectors.numeric() | selectors.string() | selectors.temporal() | selectors.boolean()
+UNWRITABLE = selectors.nested() | selectors.binary() | selectors.duration()  # in CSV
 
 
 @dataclass
@@ -47,6 +48,11 @@ class Job:
     told: Callable[[int], None] = lambda rows: None
     rows: int = 0
     bad: int = 0
+
+    @cached_property
+    def has_blank_lines(self) -> bool:
+        """Whether rows of nulls are blank lines; where a line holds only commas, polars takes the one for the other."""
+        return form(self.source) == ".csv" and not has_bare_commas(self.source)
 
 
 def score_file(service: Service, job: Job) -> None:
@@ -66,6 +72,7 @@ def score_file(service: Service, job: Job) -> None:
 def write(service: Service, job: Job, rows: pl.LazyFrame) -> None:
     """Score rows into new files, and put those in the place of what was there."""
     job.rows = job.bad = 0
+    check(job, rows)
     with unfinished(job.scores, "scores") as scores, unfinished(job.scores, "rejected") as rejected:
 
         def scored() -> Iterator[pl.DataFrame]:
@@ -75,7 +82,7 @@ def write(service: Service, job: Job, rows: pl.LazyFrame) -> None:
                     set_apart(bad, rejected)
                     job.bad += len(bad)
                 job.rows += len(good)
-                job.told(len(piece))
+                job.told(job.rows + job.bad)
                 yield good
 
         save(scored(), scores, form(job.scores))
@@ -84,6 +91,14 @@ def write(service: Service, job: Job, rows: pl.LazyFrame) -> None:
             job.rejected.parent.mkdir(parents=True, exist_ok=True)
             rejected.replace(job.rejected)
         scores.replace(job.scores)
+
+
+def check(job: Job, rows: pl.LazyFrame) -> None:
+    """Raise if a column cannot be written in the format of the scores."""
+    if form(job.source) == form(job.scores) or form(job.scores) != ".csv":
+        return
+    if names := rows.select(UNWRITABLE).collect_schema().names():
+        raise UnreadableError(f"{job.source}: CSV cannot hold column {', '.join(names)}: leave out --format csv.")
 
 
 @contextmanager
@@ -100,7 +115,7 @@ def unfinished(path: Path, what: str) -> Iterator[Path]:
 
 def set_apart(rows: pl.DataFrame, path: Path) -> None:
     """Add rejected rows to a CSV file, what it can hold of them."""
-    plain = rows.select(ROW, REASON, PLAIN - selectors.by_name(ROW, REASON))
+    plain = rows.select(ROW, REASON, ~(UNWRITABLE | selectors.by_name(ROW, REASON)))
     with path.open("ab") as file:
         plain.write_csv(file, include_header=file.tell() == 0)
 
@@ -125,7 +140,7 @@ def save(pieces: Iterator[pl.DataFrame], path: Path, ending: str) -> None:
 def score(service: Service, job: Job, piece: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """Return the rows of a piece with their scores, and those that were rejected with the reason."""
     columns = service.model.columns
-    usable, rejected = split(piece, columns, form(job.source) == ".csv")
+    usable, rejected = split(piece, columns, lambda: job.has_blank_lines)
     predictions = predict(service, job.source, usable)
     if not (finite := np.isfinite(predictions)).all():
         infinite = usable.filter(~finite).with_columns(pl.lit(TOO_LARGE).alias(REASON))
