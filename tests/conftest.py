@@ -52,6 +52,7 @@ COMBINATIONS = {
     },
 }
 
+
 class Project(NamedTuple):
     """A baked project. Read it; do not change it."""
 
