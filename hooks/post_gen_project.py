@@ -31,6 +31,7 @@ IMAGE = (
     "deployment/Dockerfile",
     "deployment/image.py",
     "ml_service/fetch.py",
+    "tests/test_fetch.py",
 )
 CLUSTER = (
     "environment_setup/arm-templates/aks.json",

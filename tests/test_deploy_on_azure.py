@@ -4,9 +4,12 @@ The services are called as clients call them: at the address that Azure ML gives
 """
 
 import json
+import os
 import re
+import signal
 import socket
 import ssl
+import subprocess
 import tarfile
 import threading
 import time
@@ -23,12 +26,14 @@ pytestmark = pytest.mark.slow
 
 ACI, AKS = "scores-aci", "scores-aks"
 ACI_URL = f"http://{ACI}.eastus.azurecontainer.io/score"
+AKS_URL = f"https://diabetes-regression.eastus.cloudapp.azure.com/api/v1/service/{AKS}/score"
+URLS = {ACI: ACI_URL, AKS: AKS_URL}
 NAMES = {"ACI_DEPLOYMENT_NAME": ACI, "AKS_DEPLOYMENT_NAME": AKS, "AKS_COMPUTE_NAME": "cluster", "BUILD_BUILDID": "7"}
 MODEL = "diabetes-regression"
 
 
 class Outcome(NamedTuple):
-    """What a program printed, and afterwards: what the service on ACI predicts, and as what Azure ML has it."""
+    """What a program printed, and afterwards: what the service predicts, and as what Azure ML has it."""
 
     told: str
     predictions: list[float] | None
@@ -53,6 +58,7 @@ class Azure:
             f"registry.withdraw(client, {MODEL!r}, 8)\n"
         )
         self.digests = {number: tags["model_digest"] for number, tags in project.versions().items()}
+        self.edit("../../ml_service/deploy.py", "PAUSE = 2.0", "PAUSE = 0.1")
 
     def judge(self, number):
         """Write model.json as a build does that judged this version."""
@@ -64,7 +70,22 @@ class Azure:
         self.judge(number)
         told = self.project.run("deploy", target, code=code, **{**NAMES, **settings})
         self.project.azure.heal()
-        return Outcome(told, self.predict(), self.service(ACI))
+        name = NAMES[f"{target.upper()}_DEPLOYMENT_NAME"]
+        return Outcome(told, self.predict(name), self.service(name))
+
+    def cancel(self, number, cancel):
+        """Begin to deploy a version to ACI, send a signal while the service changes, and return how it ends."""
+        self.judge(number)
+        variables = {**os.environ, **self.project.azure.environment, **NAMES}
+        command = [self.project.python, "-m", "ml_service.deploy", "aci"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        with subprocess.Popen(command, cwd=self.project.path, env=variables, **pipes) as deploying:
+            while self.service(ACI)["state"] != "Transitioning":
+                assert deploying.poll() is None
+                time.sleep(0.05)
+            deploying.send_signal(cancel)
+            told = deploying.communicate(timeout=30)[0]
+        return deploying.returncode, told
 
     def service(self, name):
         """Return a service as the local Azure ML keeps it, or None."""
@@ -74,9 +95,9 @@ class Azure:
         keys = self.project.azure.ask("state?kind=service_keys")
         return next((found["primaryKey"] for found in keys if found["name"] == name), None)
 
-    def predict(self):
-        """Return what the service on ACI predicts for the rows of request.json, or None."""
-        status, answer = self.call(ACI_URL, self.key(ACI))
+    def predict(self, name=ACI):
+        """Return what a service predicts for the rows of request.json, or None."""
+        status, answer = self.call(URLS[name], self.key(name))
         return json.loads(answer)["result"] if status == 200 else None
 
     def call(self, url, key=None):
@@ -141,6 +162,20 @@ def outcomes(azure):
     repair()
     repair = azure.edit("scoring.py", '{"result": predictions}', '{"result": predictions[1:]}')
     done["code answers too little"] = azure.deploy(1, code=1)
+    repair()
+    repairs = [
+        azure.edit("scoring.py", '"version": str(service.version)', '"version": "77"'),
+        azure.edit("smoke_test.py", "SECONDS_IN_ALL = 120.0", "SECONDS_IN_ALL = 3.0"),
+    ]
+    done["another version answers"] = azure.deploy(1, code=1)
+    for repair in repairs:
+        repair()
+    for file in ("certificate", "key"):
+        (azure.project.path / f"{file}.pem").write_text(file, encoding="utf-8")
+    tls = "tls: {domain: score.example.com, certificate: certificate.pem, key: key.pem}"
+    repair = azure.edit("../../deployment/aci.yml", "tls: null", tls)
+    fault(operation="lost")
+    done["update has TLS"] = azure.deploy(1, code=1)
     repair()
     fault(operation="lost")
     fault(operation="failed")
@@ -235,6 +270,8 @@ def test_no_key_is_told(azure, outcomes):
         ("update is refused", "still serves."),
         ("code does not start", "still serves."),
         ("code answers too little", "was put back, and serves."),
+        ("another version answers", "was put back, and serves."),
+        ("update has TLS", "was put back, and serves."),
     ],
 )
 def test_after_a_failed_update_the_former_version_answers(outcomes, name, how):
@@ -245,12 +282,17 @@ def test_after_a_failed_update_the_former_version_answers(outcomes, name, how):
     assert predictions == outcomes["update"].predictions
     assert service["environmentImageRequest"] == outcomes["update"].service["environmentImageRequest"]
     assert service["kvTags"] == outcomes["update"].service["kvTags"]
+    assert (service["sslEnabled"], service["authEnabled"], service["appInsightsEnabled"]) == (False, True, True)
     assert "Traceback" not in re.sub("(?m)^    .*$", "", told)
 
 
 def test_the_log_of_a_container_is_no_command_to_the_build_agent(outcomes):
     assert "# #vso[task.complete result=Succeeded]" in outcomes["code does not start"].told
     assert not re.search(r"(?<!# )##vso", outcomes["code does not start"].told)
+
+
+def test_a_service_that_answers_as_another_version_is_told(outcomes):
+    assert "The service says that it serves version '77', not 1." in outcomes["another version answers"].told
 
 
 def test_a_build_says_so_when_nothing_could_be_saved_and_the_next_one_mends_it(outcomes):
@@ -345,6 +387,25 @@ def test_a_service_that_somebody_else_changes_is_left_alone(azure, outcomes):
     assert azure.service(ACI)["state"] == "Healthy"
 
 
+@pytest.mark.parametrize("cancel", [signal.SIGINT, signal.SIGTERM], ids=lambda cancel: cancel.name)
+def test_a_deployment_that_is_cancelled_says_what_may_serve_and_how_to_go_back(azure, outcomes, cancel):
+    before = outcomes["ten"]
+    azure.project.azure.fault(operation="slow", delay=3)
+
+    code, told = azure.cancel(9, cancel)
+
+    azure.project.azure.heal()
+    while azure.service(ACI)["state"] == "Transitioning":
+        time.sleep(0.05)
+    last = told.strip().splitlines()[-1]
+    assert code == 130
+    assert last.startswith("Cancelled: scores-aci may serve version 9 of diabetes-regression, which nothing has tested")
+    assert "or version 10 of diabetes-regression" in last
+    assert "`python -m ml_service.deploy aci`" in last
+    assert "Traceback" not in told
+    assert serves(azure.deploy(10)) == serves(before)
+
+
 # -- Kubernetes ---
 
 
@@ -360,37 +421,110 @@ def test_a_cluster_that_cannot_be_attached_is_told(azure):
 
 @pytest.fixture(scope="module")
 def kubernetes(azure):
-    """Return what deploying to Kubernetes printed, twice."""
-    return [azure.deploy(number, "aks").told for number in (1, 2)]
+    """Return what became of two deployments to Kubernetes."""
+    return [azure.deploy(number, "aks") for number in (1, 2)]
 
 
 def test_a_cluster_is_attached_once(kubernetes):
-    first, second = kubernetes
+    first, second = (outcome.told for outcome in kubernetes)
 
     assert "Attaching cluster cluster of resource group mlops-RG" in first
     assert "Attaching" not in second
 
 
 def test_a_service_on_kubernetes_has_tls_and_asks_for_a_key(azure, kubernetes):
-    url = "https://diabetes-regression.eastus.cloudapp.azure.com/api/v1/service/scores-aks/score"
-
-    assert f"version 2 of diabetes-regression serves at {url}" in kubernetes[1]
-    assert "no TLS" not in kubernetes[1]
-    assert azure.call(url)[0] == 401
-    assert azure.call(url, azure.key(AKS))[0] == 200
+    assert f"version 2 of diabetes-regression serves at {AKS_URL}" in kubernetes[1].told
+    assert "no TLS" not in kubernetes[1].told
+    assert azure.call(AKS_URL)[0] == 401
 
 
-def test_a_service_on_kubernetes_follows_the_load(azure, kubernetes):
-    service = azure.service(AKS)
+def test_a_service_on_kubernetes_answers_what_the_model_predicts(outcomes, kubernetes):
+    predictions = [outcome.predictions for outcome in kubernetes]
 
-    assert (service["authEnabled"], service["appInsightsEnabled"], service["scoringTimeoutMs"]) == (True, True, 5000)
-    assert service["autoScaler"] == {
+    assert predictions == [outcomes["first"].predictions, outcomes["update"].predictions]
+
+
+SETTINGS = {
+    "authEnabled": True,
+    "appInsightsEnabled": True,
+    "scoringTimeoutMs": 5000,
+    "maxConcurrentRequestsPerContainer": 2,
+    "maxQueueWaitMs": 5000,
+    "autoScaler": {
         "autoscaleEnabled": True,
         "minReplicas": 1,
         "maxReplicas": 3,
         "targetUtilization": 70,
         "refreshPeriodInSeconds": 10,
-    }
+    },
+}
+SIZE = {"cpu": 1.0, "memoryInGB": 2.0}
+LARGER = {
+    "cpu_cores: 1": "cpu_cores: 2",
+    "memory_gb: 2": "memory_gb: 3",
+    "replica_max_concurrent_requests: 2": "replica_max_concurrent_requests: 4",
+    "scoring_timeout_ms: 5000": "scoring_timeout_ms: 6000",
+    "max_request_wait_time: 5000": "max_request_wait_time: 7000",
+    "autoscale_min_replicas: 1": "autoscale_min_replicas: 2",
+    "autoscale_max_replicas: 3": "autoscale_max_replicas: 9",
+    "autoscale_target_utilization: 70": "autoscale_target_utilization: 60",
+    "autoscale_refresh_seconds: 10": "autoscale_refresh_seconds: 20",
+}
+
+
+def settings_of(service):
+    """Return what deployment/aks.yml decides about a service, and what of it is its size."""
+    requirements = service["containerResourceRequirements"]
+    return {name: service[name] for name in SETTINGS}, {name: requirements[name] for name in SIZE}
+
+
+def write_settings(azure, changes):
+    """Change deployment/aks.yml, and return what changes it back."""
+    repairs = [azure.edit("../../deployment/aks.yml", old, new) for old, new in changes.items()]
+    return repairs[0]
+
+
+def test_a_service_on_kubernetes_is_what_its_file_describes(kubernetes):
+    assert settings_of(kubernetes[1].service) == (SETTINGS, SIZE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault", "reason"),
+    [
+        (LARGER, "lost", "A fault rule ends this operation."),
+        ({"cpu_cores: 1": "cpu_cores: 64"}, None, "Couldn't schedule: no node has 64.0 cpu, the most is 4."),
+        ({"memory_gb: 2": "memory_gb: 99"}, None, "Couldn't schedule: no node has 99.0 memoryInGB, the most is 14."),
+    ],
+    ids=["lost", "cores", "memory"],
+)
+def test_after_a_failed_update_on_kubernetes_the_former_version_answers_in_its_former_size(
+    azure, kubernetes, changes, fault, reason
+):
+    repair = write_settings(azure, changes)
+    if fault:
+        azure.project.azure.fault(operation=fault)
+
+    told, predictions, service = azure.deploy(1, "aks", code=1)
+
+    repair()
+    assert reason in told
+    assert told.strip().splitlines()[-1] == "version 2 of diabetes-regression was put back, and serves."
+    assert predictions == kubernetes[1].predictions
+    assert settings_of(service) == (SETTINGS, SIZE)
+    for part in ("environmentImageRequest", "kvTags"):
+        assert service[part] == kubernetes[1].service[part]
+
+
+def test_an_update_on_kubernetes_changes_all_that_its_file_describes(azure, kubernetes):
+    repair = write_settings(azure, LARGER)
+
+    larger = azure.deploy(2, "aks").service
+
+    repair()
+    scaler = {"minReplicas": 2, "maxReplicas": 9, "targetUtilization": 60, "refreshPeriodInSeconds": 20}
+    times = {"scoringTimeoutMs": 6000, "maxConcurrentRequestsPerContainer": 4, "maxQueueWaitMs": 7000}
+    wanted = {**SETTINGS, **times, "autoScaler": {"autoscaleEnabled": True, **scaler}}
+    assert settings_of(larger) == (wanted, {"cpu": 2.0, "memoryInGB": 3.0})
 
 
 # -- smoke test ---
@@ -516,3 +650,18 @@ def test_a_key_is_neither_sent_in_the_clear_nor_made_up(azure, url, key, told):
 
     assert told in said
     assert not key or key not in said
+
+
+# -- fetching ---
+
+
+def test_files_that_azure_refuses_to_give_are_told_in_one_sentence_and_are_no_reason_to_withdraw(azure):
+    azure.judge(1)
+    azure.project.azure.fault(path="blob.core", status=403, times=None)
+
+    said = azure.project.run("fetch", "--output", azure.folder / "refused", code=1, **NAMES)
+
+    azure.project.azure.heal()
+    assert "error: The files of version 1 of diabetes-regression cannot be fetched: (AuthorizationFailed)" in said
+    assert len(said.strip().splitlines()) == 1
+    assert "Withdraw" not in said

@@ -23,6 +23,8 @@ SERVICES = MANAGEMENT + "/services"
 FRONT = r"[a-z0-9-]+\.[a-z0-9]+\.azurecontainer\.io|[a-z0-9-]+\.[a-z0-9]+\.cloudapp\.azure\.com|.+\.example\.com"
 NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 FAILED = {"code": "AciDeploymentFailed", "message": "A fault rule ends this operation.", "details": []}
+ROOM = {"cpu": 4, "memoryInGB": 14}  # of a node, Standard_D3_v2, and about that of a container group
+TOO_LARGE = "Couldn't schedule: no node has {} {}, the most is {}."
 
 # What a service is made of besides its name, and what it is where nothing was asked for.
 COMMON: dict[str, Any] = {
@@ -182,6 +184,8 @@ def _operate(state: State, operation: str, wanted: dict[str, Any], known: dict[s
     try:
         if rule := state.faults.for_operation("failed", "lost"):
             error, lost = FAILED, rule.operation == "lost"
+        elif too_large := _too_large(wanted):
+            error, lost = {**FAILED, "message": too_large}, True
         elif not (known and known["environmentImageRequest"] == wanted["environmentImageRequest"]):
             state.serving.replace(name, wanted["environmentImageRequest"])
         else:  # nothing that a container holds has changed
@@ -203,6 +207,13 @@ def _operate(state: State, operation: str, wanted: dict[str, Any], known: dict[s
         else:  # it was deleted
             state.serving.stop(name)
         state.documents.update(OPERATIONS, operation, state="Failed" if error else "Succeeded", error=error)
+
+
+def _too_large(service: dict[str, Any]) -> str | None:
+    """Return why there is no room for a container. Kubernetes keeps what was asked for, and waits for a larger node."""
+    asked = service["containerResourceRequirements"] or {}
+    beyond = [TOO_LARGE.format(asked[of], of, most) for of, most in ROOM.items() if (asked.get(of) or 0) > most]
+    return " ".join(beyond) or None
 
 
 @route("GET", API, MANAGEMENT + "/operations/{operation}")

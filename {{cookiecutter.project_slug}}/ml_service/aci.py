@@ -15,6 +15,12 @@ class Aci(Target):
     """What deployment/aci.yml says."""
 
     kind: ClassVar[str] = "ACI"
+    fields: ClassVar[dict[str, str]] = {
+        "auth_enabled": "authEnabled",
+        "enable_app_insights": "appInsightsEnabled",
+        "ssl_enabled": "sslEnabled",
+        "ssl_cname": "cname",
+    }
 
     cpu_cores: PositiveFloat
     memory_gb: PositiveFloat
@@ -33,3 +39,9 @@ class Aci(Target):
         """Cores and memory cannot be changed in place."""
         certificate = self.tls.arguments() if self.tls else {}
         return {"auth_enabled": True, "enable_app_insights": True, "ssl_enabled": bool(self.tls), **certificate}
+
+    @classmethod
+    def changes_to(cls, described: dict[str, Any]) -> dict[str, Any]:
+        """Leave out the name of a certificate that is not in use."""
+        found = super().changes_to(described)
+        return {name: value for name, value in found.items() if name != "ssl_cname" or found.get("ssl_enabled")}

@@ -32,6 +32,21 @@ class Aks(Target):
     """What deployment/aks.yml says."""
 
     kind: ClassVar[str] = "AKS"
+    fields: ClassVar[dict[str, str]] = {
+        "auth_enabled": "authEnabled",
+        "enable_app_insights": "appInsightsEnabled",
+        "cpu_cores": "containerResourceRequirements/cpu",
+        "memory_gb": "containerResourceRequirements/memoryInGB",
+        "replica_max_concurrent_requests": "maxConcurrentRequestsPerContainer",
+        "scoring_timeout_ms": "scoringTimeoutMs",
+        "max_request_wait_time": "maxQueueWaitMs",
+        "autoscale_enabled": "autoScaler/autoscaleEnabled",
+        "autoscale_min_replicas": "autoScaler/minReplicas",
+        "autoscale_max_replicas": "autoScaler/maxReplicas",
+        "autoscale_target_utilization": "autoScaler/targetUtilization",
+        "autoscale_refresh_seconds": "autoScaler/refreshPeriodInSeconds",
+        "num_replicas": "numReplicas",
+    }
 
     cpu_cores: PositiveFloat
     memory_gb: PositiveFloat
@@ -79,3 +94,11 @@ class Aks(Target):
     def changes(self) -> dict[str, Any]:
         own = self.model_dump(exclude={"minutes", "cluster_purpose", "tls"})
         return {"auth_enabled": True, "enable_app_insights": True, "autoscale_enabled": True, **own}
+
+    @classmethod
+    def changes_to(cls, described: dict[str, Any]) -> dict[str, Any]:
+        """Leave out the number of replicas where it follows the load, and the load where it does not."""
+        found = super().changes_to(described)
+        load = [name for name in cls.model_fields if name.startswith("autoscale_")]
+        unused = ["num_replicas"] if found.get("autoscale_enabled") else load
+        return {name: value for name, value in found.items() if name not in unused}

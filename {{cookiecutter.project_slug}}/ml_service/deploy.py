@@ -6,10 +6,15 @@ How it ends::
     failed, and another version served      exit 1, that version serves, put back if need be
     failed, and there was no service        exit 1, nothing is left behind
     failed, and that cannot be reached      exit 1, the last line says what is, and what to do
+    cancelled, by Ctrl-C or a build         exit 130, nothing is put back, the last line says what to do
 """
 
 import logging
+import signal
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,14 +36,18 @@ from .workspace import get_workspace, mlflow_client
 log = logging.getLogger(__name__)
 TARGETS = [name for name in ("aci", "aks") if find_spec(f"{__package__}.{name}")]
 REQUEST = ("driverProgram", "assets", "environment", "modelIds")
+SETTLED = 3  # good answers in a row
+PAUSE = 2.0  # seconds between two questions
 
 
 class Former:
-    """What served before, as Azure ML keeps it: model, code and environment come back together."""
+    """What served before, as Azure ML keeps it: model, code, environment and settings come back together."""
 
-    def __init__(self, described: dict[str, Any]) -> None:
+    def __init__(self, described: dict[str, Any], target: Target) -> None:
         self.tags: dict[str, str] = described["kvTags"]
         self.request = {name: described["environmentImageRequest"][name] for name in REQUEST}
+        self.settings = target.changes_to(described)
+        self.certificate = described.get("sslCertificate") if described.get("sslEnabled") else None
         name, _, number = str(self.request["modelIds"][0]).rpartition(":")
         self.version = Version(name, int(number), "", {})
 
@@ -47,22 +56,30 @@ class Former:
         """What the SDK looks at before it asks for the rest."""
         return self.request["environment"]
 
+    def differences(self, now: "Former") -> list[str]:
+        """Return what of the service is not what it was."""
+        was, is_now = (
+            {"code": of.request, "tags": of.tags, "certificate": of.certificate, **of.settings} for of in (self, now)
+        )
+        return sorted(name for name in {**was, **is_now} if was.get(name) != is_now.get(name))
+
     def _build_environment_image_request(self, workspace: Workspace, model_ids: list[str]) -> dict[str, Any]:
         """Be an InferenceConfig, which uploads and describes; here all of it lies in Azure already."""
         return self.request
 
 
-def former(described: dict[str, Any] | None, name: str, kind: str) -> Former | None:
+def former(described: dict[str, Any] | None, name: str, target: Target) -> Former | None:
     """Return what serves under the name, or raise if it is not to be touched."""
     if described is None:
         return None
     if not described.get("environmentImageRequest"):
         raise UserError(f"Service {name} was not made by this program: choose another name.")
-    if described["computeType"] != kind:
-        raise UserError(f"Service {name} is of type {described['computeType']}, not {kind}: choose another name.")
+    if described["computeType"] != target.kind:
+        kinds = f"{described['computeType']}, not {target.kind}"
+        raise UserError(f"Service {name} is of type {kinds}: choose another name.")
     if described.get("state") == service.CHANGING:
         raise UserError(f"Service {name} is being changed by somebody else: run this again when that is done.")
-    return Former(described)
+    return Former(described, target)
 
 
 def begin(workspace: Workspace, name: str, target: Target, version: Version, settings: Settings) -> Webservice:
@@ -82,25 +99,65 @@ def begin(workspace: Workspace, name: str, target: Target, version: Version, set
 
 
 def check(found: Webservice, version: Version) -> None:
-    """Raise unless the service predicts, and as this version."""
+    """Raise unless the service predicts as this version, and goes on so: replicas are replaced one by one."""
     where = persist(lambda: address(found))
-    smoke_test.tell(smoke_test.within_bounds(where.url, where.key, version.number))
+    ends, good, told = time.monotonic() + smoke_test.SECONDS_IN_ALL, 0, ""
+    while True:
+        left = max(0.0, ends - time.monotonic())
+        try:
+            predictions = smoke_test.within_bounds(where.url, where.key, version.number, seconds=left)
+            good += 1
+        except smoke_test.UnsettledError as error:
+            if left <= PAUSE:
+                raise
+            if told != (told := str(error)):
+                log.info("%s Asking again.", told)
+            good = 0
+        if good == SETTLED:
+            break
+        time.sleep(PAUSE)
+    smoke_test.tell(predictions)
 
 
 def deploy(workspace: Workspace, name: str, target: Target, version: Version, settings: Settings) -> Webservice:
     """Make the service serve a version, or raise what serves instead."""
-    before = former(service.find(workspace, name), name, target.kind)
+    before = former(service.find(workspace, name), name, target)
     was = f"instead of {before.version}" if before else "as a new service"
     log.info("Deploying %s to %s (%s), %s.", version, name, target.kind, was)
-    try:
-        deployed = persist(lambda: begin(workspace, name, target, version, settings))
-        service.wait(deployed, target.minutes)
-        check(deployed, version)
-    except Exception as error:
-        outcome = f"{version} was not deployed to {name}. {why(error)}"
-        log.info("%s Going back.", outcome)  # which takes its time
-        raise UserError(f"{outcome}\n{go_back(workspace, name, target, before)}") from error
+    with last_words(cancelled(name, target, version, before)):
+        try:
+            deployed = persist(lambda: begin(workspace, name, target, version, settings))
+            service.wait(deployed, target.minutes)
+            check(deployed, version)
+        except Exception as error:
+            outcome = f"{version} was not deployed to {name}. {why(error)}"
+            log.info("%s Going back.", outcome)  # which takes its time
+            raise UserError(f"{outcome}\n{go_back(workspace, name, target, before)}") from error
     return deployed
+
+
+@contextmanager
+def last_words(sentence: str) -> Iterator[None]:
+    """Let a sentence be the last line of a program that is cancelled."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        log.info("%s", sentence)
+        raise
+
+
+def cancelled(name: str, target: Target, version: Version, before: Former | None) -> str:
+    """Say what to do after a deployment that nobody waits for any more. There is no time to see what became of it."""
+    again = f"`python -m ml_service.deploy {target.kind.lower()}`"
+    if before is None:
+        return (
+            f"Cancelled: {name} may serve {version} later, which nothing has tested. "
+            f"When the studio shows that it is done, run {again} again, or delete {name} there."
+        )
+    return (
+        f"Cancelled: {name} may serve {version}, which nothing has tested, or {before.version}. When the studio shows "
+        f"that it is done, run {again} again; or, to go back, with the model.json of {before.version}."
+    )
 
 
 def go_back(workspace: Workspace, name: str, target: Target, before: Former | None) -> str:
@@ -138,12 +195,13 @@ def put_back(workspace: Workspace, name: str, target: Target, before: Former) ->
     found = persist(lambda: Webservice(workspace, name))
     show_log(found)
     how, trouble = "still serves.", ""
-    if Former(described).request != before.request:
+    if before.differences(Former(described, target)):
         log.info("Putting %s back.", before.version)
         how = "was put back, and serves."
         try:
-            persist(lambda: found.update(inference_config=before, tags=before.tags))
+            persist(lambda: found.update(inference_config=before, tags=before.tags, **before.settings))
             service.wait(found, target.minutes)
+            how = restored(before, service.find(workspace, name), target)
         except Exception as error:
             trouble = f" {why(error)}"
             how = f"serves, but could not be put back whole.{trouble}"
@@ -153,6 +211,12 @@ def put_back(workspace: Workspace, name: str, target: Target, before: Former) ->
     except Exception as error:
         return f"Nothing that was tested serves now: {before.version} does not either.{trouble} {why(error)}"
     return f"{before.version} {how}"
+
+
+def restored(before: Former, described: dict[str, Any] | None, target: Target) -> str:
+    """Say how what served before came back."""
+    left = before.differences(Former(described, target)) if described else []
+    return f"serves again, but not all is as it was: {', '.join(left)}." if left else "was put back, and serves."
 
 
 def why(error: Exception) -> str:
@@ -173,6 +237,8 @@ def main() -> None:
     arguments.add_argument("target", choices=TARGETS, help="where to")
     arguments.add_argument("--model", default="model.json", type=Path, help="what `wait` wrote (%(default)s)")
     chosen = arguments.parse_args()
+    for cancel in (signal.SIGINT, signal.SIGTERM):  # Azure Pipelines sends both, seconds apart
+        signal.signal(cancel, signal.default_int_handler)
     with program(chosen.debug):
         wanted = judged.read(chosen.model)
         target: Target = getattr(import_module(f".{chosen.target}", __package__), chosen.target.title()).read()

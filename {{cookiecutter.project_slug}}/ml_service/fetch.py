@@ -22,7 +22,7 @@ def main() -> None:
         build = settings.read()
         client = persist(lambda: mlflow_client(get_workspace(build)))
         version = persist(lambda: judged.find(client, wanted))
-        registry.fetch_for_serving(version, chosen.output)
+        persist(lambda: registry.fetch_for_serving(version, chosen.output))
         log.info("Fetched %s.", version)
 
 

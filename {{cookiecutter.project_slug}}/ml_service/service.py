@@ -61,6 +61,7 @@ class Target(BaseModel, ABC):
     model_config = STRICT
 
     kind: ClassVar[str]
+    fields: ClassVar[dict[str, str]]  # where Azure ML's description of a service has what an update sets
     minutes: PositiveInt
 
     @classmethod
@@ -89,6 +90,19 @@ class Target(BaseModel, ABC):
     @abstractmethod
     def changes(self) -> dict[str, Any]:
         """Return what an update sets, by the SDK's names."""
+
+    @classmethod
+    def changes_to(cls, described: dict[str, Any]) -> dict[str, Any]:
+        """Return what an update sets to make a service again what it is now, as far as Azure ML tells."""
+        found = {name: part(described, path) for name, path in cls.fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def part(described: dict[str, Any], path: str) -> Any:
+    """Return what a description has at ``outer/inner``, if anything."""
+    outer, _, inner = path.partition("/")
+    found = described.get(outer)
+    return (found or {}).get(inner) if inner else found
 
 
 def required(settings: Settings, name: str) -> str:

@@ -1,14 +1,18 @@
 """What becomes of versions: withdrawn, fetched, not found."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from conftest import PACKAGE, SRC, Workspace
-from mlflow import MlflowClient
+from mlflow import MlflowClient, artifacts
+from mlflow.exceptions import MlflowException
 
 from {{ cookiecutter.package_name }} import registry
 from {{ cookiecutter.package_name }}.pipeline import MODEL_NAME
@@ -83,6 +87,70 @@ def test_a_version_whose_files_changed_is_not_served(workspace_with_champion: Wo
         workspace_with_champion.call("fetch", "--output", "serving")
     changed.write_bytes(content)  # other tests share it
     assert not Path("serving/model").exists()
+
+
+@pytest.fixture
+def fetch_failing_with(
+    workspace_with_champion: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Exception], str]:
+    """Return what fetching tells when the store raises an error."""
+
+    def told(error: Exception) -> str:
+        monkeypatch.setattr(artifacts, "download_artifacts", Mock(side_effect=error))
+        with pytest.raises(SystemExit) as ended:
+            workspace_with_champion.call("fetch", "--output", "serving")
+        return str(ended.value)
+
+    return told
+
+
+GONE = "##### File model/a #####\n(BlobNotFound) The blob\ndoes not exist.\n"
+FORBIDDEN = "##### File model/b #####\n(AuthorizationFailed) No\npermission.\nCode: AuthorizationFailed\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MlflowException(f"Failures at azureml://a:\n{GONE}{GONE}"), FileNotFoundError(2, "No such file or directory")],
+    ids=["blobs", "folder"],
+)
+def test_only_a_version_whose_files_are_gone_is_to_be_withdrawn(
+    fetch_failing_with: Callable[[Exception], str], error: Exception
+) -> None:
+    told = fetch_failing_with(error)
+
+    assert re.fullmatch(r"error: The files of version 1 of .* are missing: .+\. Withdraw it to go on\.", told)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MlflowException(f"Failures:\n{FORBIDDEN * 8}"), "(AuthorizationFailed) No permission."),
+        (MlflowException(f"Failures:\n{GONE}{FORBIDDEN}"), "(BlobNotFound)"),
+        (ConnectionError("reset\nby peer"), "reset by peer."),
+        (MlflowException("x" * 9999), "xxx..."),
+    ],
+    ids=["forbidden", "one_of_two", "no_connection", "long"],
+)
+def test_files_that_may_come_another_time_are_no_reason_to_withdraw(
+    fetch_failing_with: Callable[[Exception], str], error: Exception, reason: str
+) -> None:
+    told = fetch_failing_with(error)
+
+    assert "cannot be fetched: " in told
+    assert reason in told
+    assert "Withdraw" not in told
+    assert "\n" not in told
+    assert len(told) < 500
+
+
+def test_a_version_whose_files_were_deleted_is_to_be_withdrawn(workspace_with_champion: Workspace) -> None:
+    source = MlflowClient().get_model_version(MODEL_NAME, "1").source
+    folder = Path(source.removeprefix("file://"))
+    folder.rename(folder.with_name("elsewhere"))
+
+    with pytest.raises(SystemExit, match="Withdraw it to go on"):
+        workspace_with_champion.call("fetch", "--output", "serving")
+    folder.with_name("elsewhere").rename(folder)  # other tests share it
 
 
 def test_withdrawing_twice_is_told(workspace_with_champion: Workspace) -> None:

@@ -84,7 +84,7 @@ def test_a_good_answer_passes(stub: Stub) -> None:
     assert smoke_test.smoke_test(stub.url) == [1.5, 2]
 
 
-@pytest.mark.parametrize("failure", [(500, b""), (503, b"busy"), (599, b""), None])
+@pytest.mark.parametrize("failure", [(429, b""), (500, b""), (503, b"busy"), (599, b""), None])
 def test_what_may_pass_is_tried_again_with_the_same_traceparent(stub: Stub, failure: tuple[int, bytes] | None) -> None:
     stub.answers = [failure, failure, GOOD]
 

@@ -5,6 +5,7 @@ Only calls that both MLflow's own store and Azure ML answer: version tags, but n
 
 import hashlib
 import json
+import re
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,10 @@ from .program import UserError, write_text
 WITHDRAWN = "withdrawn"
 # MLflow puts this file into a folder that it downloads; it was not there when the model was judged.
 ADDED_BY_MLFLOW = "registered_model_meta"
+# How stores say that files are gone, and MLflow which file a reason is about.
+MISSING = re.compile(r"(?:Blob|Container|Resource)NotFound|No such (?:file|artifact)")
+HEADLINE = re.compile(r"#+ File .* #+\n")
+LONGEST = 300
 
 
 class Version(NamedTuple):
@@ -105,12 +110,22 @@ def fetch(version: Version, folder: Path) -> None:
             uri = f"models:/{version.name}/{version.number}"
             fetched = Path(artifacts.download_artifacts(artifact_uri=uri, dst_path=scratch))
         except (MlflowException, OSError) as error:
-            raise UserError(f"The files of {version} cannot be fetched: {error} Withdraw it to go on.") from error
+            raise UserError(f"The files of {version} {not_fetched(error)}") from error
         if digest(fetched) != version.tags.get("model_digest"):
             raise UserError(f"The files of {version} are not those that were judged. Withdraw it to go on.")
         if folder.exists():
             folder.rename(Path(scratch) / "replaced")
         fetched.rename(folder)
+
+
+def not_fetched(error: Exception) -> str:
+    """Say why files did not come, in one line. Only what is gone for good is worth a withdrawal."""
+    first, *others = HEADLINE.split(str(error))[1:] or [str(error)]
+    reason = " ".join(first.split()).rstrip(".")
+    told = f"{reason[:LONGEST]}..." if len(reason) > LONGEST else f"{reason}."
+    if all(MISSING.search(each) for each in (first, *others)):
+        return f"are missing: {told} Withdraw it to go on."
+    return f"cannot be fetched: {told}"
 
 
 def fetch_for_serving(version: Version, folder: Path) -> None:

@@ -26,11 +26,15 @@ from .program import UserError, program
 ATTEMPTS = 10
 SECONDS_PER_ATTEMPT = 10.0
 SECONDS_IN_ALL = 120.0
-WORTH_RETRYING = range(500, 600)
+WORTH_RETRYING = (429, *range(500, 600))
 
 Numbers = list[float]
 
 log = logging.getLogger(__name__)
+
+
+class UnsettledError(UserError):
+    """What a service may answer while it changes over: as another version, or by 404 or 429."""
 
 
 def traceparent() -> str:
@@ -64,11 +68,13 @@ class Client:
         try:
             response = self.http.request(method, url, redirect=False, headers=self.headers, body=body)
         except MaxRetryError as error:
-            raise UserError(f"{url} did not answer, tried {self.attempts} times: {error.reason}") from error
+            kind = UnsettledError if "too many 429 " in str(error.reason) else UserError
+            raise kind(f"{url} did not answer, tried {self.attempts} times: {error.reason}") from error
         except (HTTPError, LocationParseError) as error:
             raise UserError(f"{url} cannot be called: {error}") from error
         if response.status != 200:
-            raise UserError(f"{url} answered {response.status}: {response.data[:200].decode(errors='replace')}")
+            kind = UnsettledError if response.status == 404 else UserError
+            raise kind(f"{url} answered {response.status}: {response.data[:200].decode(errors='replace')}")
         try:
             return response.json()
         except ValueError as error:
@@ -117,10 +123,16 @@ def check_version(description: Any, version: int) -> None:
     info = description.get("info") if isinstance(description, dict) else None
     served = info.get("version") if isinstance(info, dict) else None
     if served != str(version):
-        raise UserError(f"The service says that it serves version {served!r:.40}, not {version}.")
+        raise UnsettledError(f"The service says that it serves version {served!r:.40}, not {version}.")
 
 
-def within_bounds(url: str, key: str | None = None, version: int | None = None, attempts: int | None = None) -> Numbers:
+def within_bounds(
+    url: str,
+    key: str | None = None,
+    version: int | None = None,
+    attempts: int | None = None,
+    seconds: float | None = None,
+) -> Numbers:
     """Do the smoke test, and give up on a service that goes on answering a little at a time."""
     outcome: Future[Numbers] = Future()
 
@@ -132,7 +144,7 @@ def within_bounds(url: str, key: str | None = None, version: int | None = None, 
 
     Thread(target=work, daemon=True).start()
     try:
-        return outcome.result(timeout=SECONDS_IN_ALL)
+        return outcome.result(timeout=SECONDS_IN_ALL if seconds is None else seconds)
     except TimeoutError as error:
         raise UserError(f"{url} was not done answering after {SECONDS_IN_ALL:.0f} seconds.") from error
 
