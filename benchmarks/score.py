@@ -207,11 +207,11 @@ def sample(port: int, rows: int) -> bytes:
     return json.dumps({"data": (some * rows)[:rows]}).encode()
 
 
-def measure(scratch: Path) -> list[tuple[str, str]]:
-    """Return the figures, or raise if a goal is missed."""
+def measure(scratch: Path) -> Iterator[tuple[str, str]]:
+    """Give the figures, and raise if a goal is missed."""
     figures = compare(contestants(scratch), scratch)
+    yield from table(figures)
     check(figures.cpu)
-    return table(figures)
 
 
 def ratio(cpu: dict[tuple[str, int], float], kind: str, batch: int) -> float:

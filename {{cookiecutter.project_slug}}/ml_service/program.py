@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from {{ cookiecutter.package_name }} import program as local
-from {{ cookiecutter.package_name }}.program import UserError
+from {{ cookiecutter.package_name }}.program import UserError, in_one_line
 
 LIBRARIES = ("adal", "azure", "azureml", "msal", "msrest", "urllib3")
 STATUS = re.compile(r"(?:Code: |status code |failed |too many )\W?(\d{3})")
-LONGEST = 400
 
 # What passes by itself, and how long to wait between attempts. The SDK repeats most reading by itself, but no writing.
 TRANSIENT = (408, 429, 500, 502, 503, 504)
@@ -111,8 +110,7 @@ def status(error: BaseException | None) -> int | None:
 
 def reason(error: Exception) -> str:
     """Return an error's own message in one line."""
-    message = " ".join(str(getattr(error, "message", None) or error).split())
-    return f"{message[:LONGEST]}..." if len(message) > LONGEST else message
+    return in_one_line(str(getattr(error, "message", None) or error))
 
 
 def quote(text: str, lines: int = 20) -> None:

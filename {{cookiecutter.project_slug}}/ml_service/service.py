@@ -14,7 +14,7 @@ from azureml.core.compute import ComputeTarget
 from azureml.core.model import InferenceConfig
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
-from {{ cookiecutter.package_name }}.program import UserError, invalid
+from {{ cookiecutter.package_name }}.program import UserError, in_one_line, invalid
 from {{ cookiecutter.package_name }}.registry import Version
 
 from . import PACKAGE, ROOT, SRC
@@ -182,6 +182,6 @@ def delete(service: Webservice, minutes: float) -> None:
 def told(error: Any) -> str:
     """Return the sentences of an error of Azure ML, in one line."""
     if not isinstance(error, dict):
-        return str(error or "no reason given.")[:400]
+        return in_one_line(str(error or "no reason given."))
     inner = [told(detail) for detail in error.get("details") or []]
-    return " ".join(" ".join([str(error.get("message", error)), *inner]).split())[:400]
+    return in_one_line(" ".join([str(error.get("message", error)), *inner]))

@@ -102,9 +102,34 @@ def test_goes_on_serving_after_every_bad_request(url: str) -> None:
     assert post(url, SAMPLE_BODY).status == 200
 
 
-def test_what_is_no_http_is_refused(url: str) -> None:
+def connect(url: str) -> socket.socket:
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def head(body: bytes, *headers: str) -> bytes:
+    lines = ["POST /score HTTP/1.1", "host: localhost", f"content-length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def test_an_answer_comes_in_one_piece(url: str) -> None:
+    with connect(url) as connection:
+        for _ in range(200):
+            connection.sendall(head(SAMPLE_BODY) + SAMPLE_BODY)
+            _, _, body = connection.recv(100_000).partition(b"\r\n\r\n")
+            assert json.loads(body)["result"]
+
+
+def test_who_asks_before_sending_a_body_is_told_to_go_on(url: str) -> None:
+    with connect(url) as connection:
+        connection.sendall(head(SAMPLE_BODY, "expect: 100-continue"))
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(SAMPLE_BODY)
+        assert connection.recv(100_000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_what_is_no_http_is_refused(url: str) -> None:
+    with connect(url) as connection:
         connection.sendall(b"\x00garbage\r\n\r\n")
         answer = connection.recv(1000)
 
@@ -113,7 +138,7 @@ def test_what_is_no_http_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "head",
+    "endless",
     [
         b"POST /score HTTP/1.1\r\n" + b"".join(b"x-%d: %s\r\n" % (number, b"y" * 1000) for number in range(1000)),
         b"POST /score HTTP/1.1\r\nx: " + b"y" * 1_000_000,
@@ -121,11 +146,10 @@ def test_what_is_no_http_is_refused(url: str) -> None:
     ],
     ids=["many headers", "a long header", "a long trailer"],
 )
-def test_headers_without_end_are_refused(url: str, head: bytes) -> None:
-    host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+def test_headers_without_end_are_refused(url: str, endless: bytes) -> None:
+    with connect(url) as connection:
         with suppress(OSError):  # the service does not listen to the end
-            connection.sendall(head)
+            connection.sendall(endless)
         with suppress(ConnectionResetError):
             assert connection.recv(1000).startswith(b"HTTP/1.1 400")
 
@@ -252,11 +276,9 @@ HOSTILE = {
 def test_each_request_is_one_line_of_json_whatever_its_headers_hold(served: Path, value: bytes) -> None:
     with started(served) as (process, address):
         assert process.stdout is not None
-        host, port = address.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
-            head = b"POST /score HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n" % len(SAMPLE_BODY)
+        with connect(address) as connection:
             named = b"x-request-id: " + value + b"\r\ntraceparent: " + value + b"\r\n\r\n"
-            connection.sendall(head + named + SAMPLE_BODY)
+            connection.sendall(head(SAMPLE_BODY, "connection: close").removesuffix(b"\r\n") + named + SAMPLE_BODY)
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
         line = json.loads(process.stdout.readline())
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # scoring has no pydantic
     from pydantic import ValidationError
 
 OURS = (__package__, "__main__", "ml_service")
+LONGEST = 400  # characters of somebody else's message
 
 
 class UserError(Exception):
@@ -32,6 +33,12 @@ def write_text(path: Path, text: str) -> None:
     unfinished = path.with_name(f".{path.name}.tmp")
     unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(path)
+
+
+def in_one_line(message: str) -> str:
+    """Return somebody else's message without line breaks, and not more of it than one can read."""
+    message = " ".join(message.split())
+    return f"{message[:LONGEST]}..." if len(message) > LONGEST else message
 
 
 def set_up_logging() -> None:

@@ -15,7 +15,7 @@ from mlflow import MlflowClient, artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from .program import UserError, write_text
+from .program import UserError, in_one_line, write_text
 
 WITHDRAWN = "withdrawn"
 # MLflow puts this file into a folder that it downloads; it was not there when the model was judged.
@@ -23,7 +23,6 @@ ADDED_BY_MLFLOW = "registered_model_meta"
 # How stores say that files are gone, and MLflow which file a reason is about.
 MISSING = re.compile(r"(?:Blob|Container|Resource)NotFound|No such (?:file|artifact)")
 HEADLINE = re.compile(r"#+ File .* #+\n")
-LONGEST = 300
 
 
 class Version(NamedTuple):
@@ -121,8 +120,8 @@ def fetch(version: Version, folder: Path) -> None:
 def not_fetched(error: Exception) -> str:
     """Say why files did not come, in one line. Only what is gone for good is worth a withdrawal."""
     first, *others = HEADLINE.split(str(error))[1:] or [str(error)]
-    reason = " ".join(first.split()).rstrip(".")
-    told = f"{reason[:LONGEST]}..." if len(reason) > LONGEST else f"{reason}."
+    reason = in_one_line(first)
+    told = reason if reason.endswith(".") else f"{reason}."
     if all(MISSING.search(each) for each in (first, *others)):
         return f"are missing: {told} Withdraw it to go on."
     return f"cannot be fetched: {told}"
