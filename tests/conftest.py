@@ -100,10 +100,11 @@ def shared_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def bytecode(shared_folder):
-    """Keep what Python compiles of environments and projects, and keep it out of them."""
+def caches(shared_folder, tmp_path_factory):
+    """Keep what Python compiles and mypy finds out in environments and projects, and keep it out of them."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["PYTHONPYCACHEPREFIX"] = str(shared_folder / "bytecode")
+    os.environ["MYPY_CACHE_DIR"] = str(tmp_path_factory.getbasetemp() / "mypy")  # which two must not write at once
 
 
 @pytest.fixture(scope="session")
@@ -179,7 +180,10 @@ def pytest_configure(config):
 
 
 # The files that take longest go first, so that no core waits for another in the end.
-LONGEST = ("azure_pipelines", "guide", "train_on_azure", "azure_refuses", "project", "run", "emulator", "terraform")
+LONGEST = (
+    *("run", "azure_pipelines", "project", "azure_refuses", "batch_on_azure", "deploy_on_azure", "train_on_azure"),
+    *("terraform", "emulator", "canary", "batch"),
+)
 
 
 def pytest_collection_modifyitems(items):

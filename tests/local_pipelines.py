@@ -68,14 +68,15 @@ def groups(answers):
     return {answers["variable_group"]: filled}
 
 
-# How this machine reaches package registries, which is no business of a build.
+# How this machine reaches package registries, and what it need not find out twice: no business of a build.
 REACHES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "PIP_INDEX_URL", "SSL_CERT_FILE", "UV_DEFAULT_INDEX")
+CACHES = ("MYPY_CACHE_DIR", "PYTHONPYCACHEPREFIX")
 
 
 def agent(baked, root, folder, tasks=TASKS, **environment):
     """Return an agent for the repository in ``root``, which was baked from the answers of ``baked``."""
     connections = frozenset({baked.answers["azure_connection"], "workspace-connection", "acrconnection"})
-    reaches = {name: os.environ[name] for name in REACHES if name in os.environ}
+    reaches = {name: os.environ[name] for name in (*REACHES, *CACHES) if name in os.environ}
     inherited = {**reaches, "HOME": str(folder), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", **environment}
     slug = baked.answers["project_slug"]
     named = {f"{slug}-{Path(file).stem}": file for file in roots(root)}

@@ -316,14 +316,21 @@ def test_a_killed_worker_comes_back(served: Path) -> None:
 
 
 def wait_for_workers(pid: int, besides: set[int]) -> set[int]:
-    """Return the two workers of the service, once it has two that are not those."""
+    """Return the two workers of the service, once it has two that are not those, and both listen."""
     for _ in range(600):
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split()
-        found = {int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()}
-        if len(found - besides) == 2:
-            return found - besides
+        children = set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split()))
+        found = {child for child in children - besides if listens(child)}
+        if len(found) == 2:
+            return found
         time.sleep(0.1)
     raise AssertionError("there are no two workers")
+
+
+def listens(pid: int) -> bool:
+    """Tell whether a process waits for events, which the process that looks after workers does not."""
+    with suppress(OSError):
+        return any("eventpoll" in str(opened.readlink()) for opened in Path(f"/proc/{pid}/fd").iterdir())
+    return False
 
 
 def run_app(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
