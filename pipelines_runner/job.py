@@ -12,7 +12,7 @@ MACRO = re.compile(r"\$\(([A-Za-z_][\w.-]*)\)")
 COMMAND = re.compile(r"##vso\[([\w.]+)\s*([^\]]*)\](.*)")
 KINDS_OF_STEP = ("task", "script", "bash", "publish", "download", "checkout")
 OF_A_STEP = {*KINDS_OF_STEP, "fetchDepth", "artifact", "displayName", "name", "inputs"}
-OF_A_STEP |= {"condition", "env", "failOnStderr", "workingDirectory"}
+OF_A_STEP |= {"condition", "env", "failOnStderr", "retryCountOnTaskFailure", "workingDirectory"}
 CONNECTIONS = {"azureSubscription", "azureSubscriptionConnection", "containerRegistry"}
 UNESCAPED = {"%0D": "\r", "%0A": "\n", "%AZP25": "%"}
 

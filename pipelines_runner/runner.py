@@ -120,7 +120,7 @@ class Agent:
             known["stageDependencies"] = from_stages
             if f"{stage['stage']}.{job['job']}" in self.canceled:
                 ran[job["job"]] = Ran(CANCELED)
-            elif true(evaluate(job.get("condition", "succeeded()"), known, status_of(needed))):
+            elif true(evaluate(job.get("condition", "succeeded()"), known, status_of(needed, is_canceled(earlier)))):
                 own = {name: runtime(value, known) for name, value in strings(job.get("variables")).items()}
                 ran[job["job"]] = self.job(
                     job, {**variables, **own}, folder / f"{stage['stage']}-{job['job']}", artifacts
@@ -173,7 +173,11 @@ class Agent:
             raise PipelineError(f"{kind} cannot run {'without' if step.job.on_server else 'on'} an agent.")
         if kind not in self.tasks:
             raise PipelineError(f"Nothing here stands in for {kind or list(step.written)}.")
-        self.tasks[kind](step)
+        for _ in range(1 + int(step.written.get("retryCountOnTaskFailure", 0))):
+            step.result = step.asked_for = ""
+            self.tasks[kind](step)
+            if FAILED not in (step.result, step.asked_for):
+                break
         step.finish()
 
 
@@ -184,9 +188,14 @@ class Earlier(NamedTuple):
     ancestors: dict[str, Ran]
 
 
-def status_of(earlier: Earlier) -> dict[str, Callable[..., bool]]:
+def is_canceled(earlier: Earlier) -> bool:
+    return CANCELED in [ran.result for ran in earlier.ancestors.values()]
+
+
+def status_of(earlier: Earlier, canceled: bool = False) -> dict[str, Callable[..., bool]]:
     """Return the status functions of a stage or a job: of all that it depends on, however far, or of those it names.
 
+    In a canceled pipeline no job is taken to have succeeded:
     learn.microsoft.com/azure/devops/pipelines/process/expressions#succeeded
     """
 
@@ -197,11 +206,13 @@ def status_of(earlier: Earlier) -> dict[str, Callable[..., bool]]:
         return [ran.result for ran in asked]
 
     return {
-        "succeeded": lambda *names: all(result in GOOD for result in results(names)),
-        "succeededOrFailed": lambda *names: all(result in (*GOOD, FAILED) for result in results(names)),
+        "succeeded": lambda *names: not canceled and all(result in GOOD for result in results(names)),
+        "succeededOrFailed": lambda *names: (
+            not canceled and all(result in (*GOOD, FAILED) for result in results(names))
+        ),
         "failed": lambda *names: FAILED in results(names),
         "always": lambda: True,
-        "canceled": lambda: CANCELED in results(()),
+        "canceled": lambda: canceled or CANCELED in results(()),
     }
 
 

@@ -74,6 +74,11 @@ def main() -> None:
 
 
 def get(cluster: Cluster, given: argparse.Namespace, kind: str, name: str = "") -> None:
+    held = cluster.read()
+    if held["fails"].get("every other read"):
+        cluster.change(reads=held.get("reads", 0) + 1)
+        if held.get("reads", 0) % 2 == 0:
+            sys.exit("Unable to connect to the server: net/http: TLS handshake timeout")
     if name:
         one = cluster.read()["objects"].get(f"{PLURALS[kind]}/{name}")
         print(json.dumps(one) if one else "")
@@ -134,6 +139,10 @@ def pods(cluster: Cluster, selector: str) -> list[dict]:
     return made
 
 
+def blue(name: str) -> str:
+    return f"{name.partition('/')[2]}-blue"
+
+
 def apply(cluster: Cluster, given: argparse.Namespace) -> None:
     import yaml  # noqa: PLC0415 - it takes a while, and most commands need it not
 
@@ -142,6 +151,9 @@ def apply(cluster: Cluster, given: argparse.Namespace) -> None:
         name = f"{one['kind']}/{one['metadata']['name']}"
         if one["metadata"]["namespace"] != "canary-namespace":
             sys.exit(f"{name} has another namespace.")
+        if held["fails"].get("first apply after blue") == name and [*cluster.serving()] == [blue(name)]:
+            cluster.change(fails={how: what for how, what in held["fails"].items() if what != name})
+            sys.exit("Unable to connect to the server: EOF")
         if held["fails"].get("apply") == name:
             sys.exit("Error from server: etcdserver: request timed out")
         if one["kind"] == "Deployment":

@@ -185,6 +185,10 @@ def test_pods_are_reached_from_the_gateway_and_call_only_the_mesh(manifests):
     }
 
 
+def test_while_nodes_are_drained_most_pods_go_on_serving(manifests):
+    assert kind(manifests["green", "blue"], "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+
+
 def test_while_a_colour_rolls_out_all_its_pods_go_on_serving(manifests):
     spec = kind(manifests["green", "blue"], "Deployment")["spec"]
 
@@ -207,6 +211,7 @@ class Releases:
         edit(self.root, "deployment/canary.py", "SECONDS_BETWEEN = 10", "SECONDS_BETWEEN = 0.01")
         edit(self.root, "deployment/canary.py", "SECONDS_PER_REQUEST = 5", "SECONDS_PER_REQUEST = 1")
         edit(self.root, "deployment/canary.py", "REQUESTS = 200", "REQUESTS = 40")
+        edit(self.root, "deployment/cluster.py", "SECONDS_BETWEEN = 5", "SECONDS_BETWEEN = 0")
         programs, tools = install(folder, "a-subscription")
         environment = {
             "AGENT_TOOLSDIRECTORY": str(tools),
@@ -335,6 +340,24 @@ def test_whatever_fails_in_a_first_release_nothing_unproven_serves(empty, failur
 
     assert results(build) == stopped_at(stage), report(build.steps())
     assert empty.cluster.told() == expected
+
+
+def test_faults_in_passing_do_not_keep_the_traffic_from_going_back(serving):
+    passing = {"every other read": True, "first apply after blue": f"VirtualService/{serving.slug}"}
+
+    build = serving.release(2, serving="1 blue 2", **passing)
+
+    assert results(build) == stopped_at("Blue_100"), report(build.steps())
+    assert serving.cluster.told() == "blue 2 (0), green 1 (100)"
+    assert "first apply after blue" not in serving.cluster.read()["fails"]
+
+
+def test_a_rollback_waits_for_nobody(serving):
+    build = serving.release(2, serving="1 blue 2")
+
+    stages = {name: list(build.stages[name].jobs.values()) for name in ("Blue_50", "Rollback")}
+    environments = {name: [job.environment for job in jobs] for name, jobs in stages.items()}
+    assert environments == {"Blue_50": [f"{serving.slug}-canary"], "Rollback": [""]}
 
 
 def test_a_release_after_one_that_stopped_at_blue_goes_through(empty):

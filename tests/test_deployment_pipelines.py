@@ -207,6 +207,36 @@ def test_a_failure_fails_the_build_and_what_hangs_on_it_is_left_out(delivery, fa
 # -- which model ---
 
 
+LOGIN_FIRST = "SUBSCRIPTION_ID=$(az account show --query id --output tsv) "
+PROGRAMS = {
+    "Deploy_ACI": [
+        "python -m ml_service.deploy aci",
+        'python -m ml_service.smoke_test --type ACI --service "$ACI_DEPLOYMENT_NAME"',
+    ],
+    "Deploy_AKS": [
+        "python -m ml_service.deploy aks",
+        'python -m ml_service.smoke_test --type AKS --service "$AKS_DEPLOYMENT_NAME"',
+    ],
+    "Deploy_Webapp": [f'python -m deployment.web_app --image "{IMAGE}"'],
+}
+LASTS = {"Deploy_ACI": 180, "Deploy_AKS": 180}  # minutes, for a deployment that fails and is put back
+
+
+@pytest.mark.parametrize("stage", PROGRAMS)
+def test_each_target_is_deployed_and_asked_for_predictions(delivery, stage):
+    one = delivery(SERVICE)
+
+    build = one.run(after=one.ci[100])
+
+    (job,) = build.stages[stage].jobs.values()
+    assert [step.told.removeprefix(LOGIN_FIRST) for step in job.steps if LOGIN_FIRST in step.told] == PROGRAMS[stage]
+    written = Expansion(one.root).pipeline(CD, {}, one.agent.predefined, one.agent.groups)
+    (minutes,) = {
+        job["timeoutInMinutes"] for each in written["stages"] if each["stage"] == stage for job in each["jobs"]
+    }
+    assert minutes == LASTS.get(stage, 60)
+
+
 def test_a_run_by_hand_never_takes_the_latest_model(delivery):
     one = delivery({**NOTHING, "deploy_aci": True})
 

@@ -52,7 +52,7 @@ def test_the_first_model_is_registered(builds):
 
     assert "There is no champion to beat." in told
     assert model["version"] == 1
-    assert model.keys() == {"name", "version", "metrics", "model_digest"}
+    assert model.keys() == {"name", "version", "metrics", "model_digest", "workspace"}
 
 
 def test_nodes_pull_images_with_an_identity_of_their_own(project, builds):

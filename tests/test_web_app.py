@@ -61,6 +61,11 @@ said = " ".join(words)
 for failing in state["failing"]:
     if failing in said:
         sys.exit("Forbidden")
+if state["warns"] and "patch" in words:
+    print("WARNING: this is no JSON")
+    state["warns"] = False
+    file.write_text(json.dumps(state))
+    sys.exit()
 after = lambda flag: words[words.index(flag) + 1]
 path = after("--url").removeprefix({app!r}).partition("?")[0] if "--url" in words else None
 match words[:2], path:
@@ -180,7 +185,11 @@ def world(described, certificate, tmp_path):
 
         def do_GET(self):
             now = json.loads(state.read_text())
-            if now["image"].removeprefix("DOCKER|") in now["gone"]:
+            if now["meanwhile"] and now["image"] != f"DOCKER|{FORMER}":
+                state.write_text(json.dumps({**now, "image": f"DOCKER|{now['meanwhile']}"}))
+            if now["deaf"]:
+                state.write_text(json.dumps({**now, "deaf": now["deaf"] - 1}))
+            if now["deaf"] or now["image"].removeprefix("DOCKER|") in now["gone"]:
                 return self.answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": "no container"})
             version, _, image = SERVES.get(now["image"].removeprefix("DOCKER|"), NOTHING)
             if version is not None and self.path.startswith("/swagger.json"):
@@ -222,6 +231,9 @@ def world(described, certificate, tmp_path):
             {
                 "failing": [],
                 "gone": [],
+                "warns": False,
+                "deaf": 0,
+                "meanwhile": None,
                 "there": True,
                 "host": f"localhost:{server.server_port}",
                 "identity": {"principalId": "an-identity"},
@@ -334,6 +346,45 @@ def test_a_change_that_azure_refuses_is_undone_too(world):
 
     assert world.image() == FORMER
     assert re.search(r"error: az rest .*Forbidden.* was put back: a-model version 1 of .* serves again", told)
+
+
+def test_an_answer_of_azure_that_is_no_json_is_a_failure_like_any_other(world):
+    world.set(warns=True)
+
+    told = world.deploy(NEW, code=1)
+
+    assert world.image() == FORMER
+    assert re.search(r"error: az rest .* did not answer JSON: .*WARNING.* serves again", told)
+
+
+def test_what_another_run_has_set_meanwhile_is_left_alone(world):
+    world.set(meanwhile=OTHER)
+
+    told = world.deploy(SILENT, code=1)
+
+    assert world.image() == OTHER
+    assert f"to {OTHER} meanwhile: that was left alone." in told
+
+
+def test_a_model_that_does_not_answer_once_had_served_all_the_same(world):
+    world.set(deaf=1)
+
+    told = world.deploy(SILENT, code=1)
+
+    assert f"a-model version 1 of image {TAGS[FORMER]} serves again" in told
+
+
+@pytest.mark.parametrize("answers", [[2, 2, 1, 2, 2, 2], [2, 1, 2, 2, 1, 2, 2, 2]])
+def test_a_version_counts_once_it_has_answered_three_times_in_a_row(described, answers, monkeypatch):
+    code = (
+        "from deployment import web_app\n"
+        f"left = list({answers})\n"
+        "web_app.serving = lambda host: str(left.pop(0))\n"
+        "web_app.wait_for('2', 'a-host', web_app.Patience(10, 0))\n"
+        "print('left:', left)\n"
+    )
+
+    assert "left: []" in run(sys.executable, "-c", code, cwd=described.path)
 
 
 def test_a_former_image_that_cannot_be_put_back_is_told_loudly(world):

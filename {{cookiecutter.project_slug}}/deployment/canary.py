@@ -13,7 +13,7 @@ from pathlib import Path
 from environment_setup.azure_cli import AzureError, az, program, setting
 
 from . import cluster
-from .load_test import Answer, Service, report, shares
+from .load_test import Answer, Service, first_key, report, shares
 from .stages import BLUE, STAGES, Colour, after, told
 
 FOLDER = Path(os.environ.get("AGENT_TEMPDIRECTORY", "outputs")) / "canary"
@@ -60,7 +60,10 @@ def key() -> str:
     """Return a key of the service, which is allowed to have two."""
     vault = f"{setting('BASE_NAME')}-AML-KV"
     held = az("keyvault", "secret", "show", "--vault-name", vault, "--name", "scoring-key", "--query", "value")
-    return str(held).split()[0]
+    try:
+        return first_key(str(held or ""))
+    except ValueError as error:
+        raise AzureError(f"The secret scoring-key of {vault} cannot be used: {error}") from error
 
 
 def prove(service: Service, expected: dict[str, float], version: str = "", colour: str | None = None) -> None:

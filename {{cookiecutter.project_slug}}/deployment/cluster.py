@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,9 @@ NAME, COLOUR, VERSION = "app.kubernetes.io/name", "colour", "app.kubernetes.io/v
 MOVED_BY = "moved-by"
 OF_A_COLOUR = "deployment,service,poddisruptionbudget,networkpolicy"
 SECONDS_TO_ROLL_OUT = 600
+ATTEMPTS = 4
+SECONDS_BETWEEN = 5
+IN_PASSING = re.compile(r"Unable to connect|time(d |)out|refused|reset|EOF|Unavailable|InternalError|TooManyRequests")
 IMAGE = re.compile(r"(?P<name>[a-z0-9.-]+\.[a-z]+/[a-z0-9._/-]+)@(?P<digest>sha256:[0-9a-f]{64})")
 
 
@@ -36,14 +40,19 @@ def logged_in() -> Iterator[None]:
 
 
 def run(name: str, *words: str) -> str:
-    """Return what a program prints."""
+    """Return what a program prints. Reading is tried again where the cluster cannot be reached in passing."""
     path = shutil.which(name)
     if not path:
         raise AzureError(f"{name} is not installed: `az aks install-cli` brings it.")
-    ended = subprocess.run([path, *words], capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise AzureError(f"{name} {' '.join(words[:2])}: {ended.stderr.strip()[-1000:]}")
-    return ended.stdout
+    left = ATTEMPTS if words[0] == "get" else 1
+    while True:
+        ended = subprocess.run([path, *words], capture_output=True, text=True, check=False)
+        if not ended.returncode:
+            return ended.stdout
+        left -= 1
+        if not left or not IN_PASSING.search(ended.stderr):
+            raise AzureError(f"{name} {' '.join(words[:2])}: {ended.stderr.strip()[-1000:]}")
+        time.sleep(SECONDS_BETWEEN)
 
 
 def kubectl(*words: str) -> str:
@@ -84,7 +93,7 @@ def colour(deployment: dict[str, Any], pods: list[dict[str, Any]]) -> Colour:
     image = image_in(spec["template"]["spec"])
     counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")]
     seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    if seen and counts == [spec["replicas"]] * 3:
+    if seen and spec["replicas"] and counts == [spec["replicas"]] * 3:
         ready = Ready.ALL
     else:
         ready = Ready.SOME if any(answers(pod, image) for pod in pods) else Ready.NONE

@@ -66,6 +66,15 @@ def serving(host: str, seconds: float = 10) -> str | None:
         return None
 
 
+def served_before(host: str, patience: Patience) -> str | None:
+    """Return the model that answers there, asked a few times before none is taken to."""
+    for _ in range(SETTLED - 1):
+        if found := serving(host):
+            return found
+        time.sleep(patience.every)
+    return serving(host)
+
+
 def wait_for(model: str, host: str, patience: Patience) -> None:
     """Wait until a model answers, and goes on answering."""
     deadline, good, told = time.monotonic() + patience.timeout, 0, object()
@@ -89,32 +98,34 @@ def smoke_test(host: str, key: str) -> None:
         raise AzureError("The smoke test failed: see what it said above.")
 
 
-def put_back(app: App, image: str, before: str | None, patience: Patience) -> str:
-    """Set the app to its former image again, and say what serves now."""
+def put_back(app: App, former: str, image: str, before: str | None, patience: Patience) -> str:
+    """Set the app to its former image again unless somebody else has set another one, and say what serves now."""
     try:
-        app_service.put(app, image)
+        if (now := app_service.image(app)) not in (image, former):
+            return f"Somebody else has set {app.host} to {now} meanwhile: that was left alone."
+        app_service.put(app, former)
         if before is None:
-            return f"Its former image {image} was put back; no model had answered before."
+            return f"Its former image {former} was put back; no model had answered before."
         wait_for(before, app.host, patience)
-    except AzureError as error:
-        return f"PUTTING BACK {image} FAILED: {error}"
-    return f"Its former image {image} was put back: {before} serves again."
+    except Exception as error:
+        return f"PUTTING BACK {former} FAILED: {error}"
+    return f"Its former image {former} was put back: {before} serves again."
 
 
 def deploy(app: App, image: str, model: str, key: str, patience: Patience) -> None:
     """Set the image and prove it. Whatever goes wrong, the former image is put back."""
-    former, before = app_service.image(app), serving(app.host)
+    former, before = app_service.image(app), served_before(app.host, patience)
     print(f"{app.host} runs {former}, which answers: {before or 'no model'}.", flush=True)
     try:
         if image != former:
             app_service.put(app, image)
         wait_for(model, app.host, patience)
         smoke_test(app.host, key)
-    except (AzureError, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:
         why = str(error) or "It was interrupted."
         if image == former:
             raise AzureError(f"{why} It ran this image before, so there is no other to put back.") from error
-        raise AzureError(f"{why} {put_back(app, former, before, patience)}") from error
+        raise AzureError(f"{why} {put_back(app, former, image, before, patience)}") from error
 
 
 def digest(text: str) -> str:

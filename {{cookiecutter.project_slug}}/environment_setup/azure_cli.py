@@ -26,7 +26,10 @@ def az(*words: str) -> Any:
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise AzureError(f"az {' '.join(words[:3])}: {ended.stderr.strip()[-1000:]}")
-    return json.loads(ended.stdout) if ended.stdout.strip() else None
+    try:
+        return json.loads(ended.stdout) if ended.stdout.strip() else None
+    except ValueError as error:
+        raise AzureError(f"az {' '.join(words[:3])} did not answer JSON: {ended.stdout.strip()[:200]!r}") from error
 
 
 def show(*words: str) -> None:
@@ -46,8 +49,10 @@ def setting(name: str) -> str:
 
 @contextmanager
 def program() -> Iterator[None]:
-    """End an error with its sentence and exit code 1."""
+    """End an error with its sentence and exit code 1, Ctrl-C with 130."""
     try:
         yield
     except AzureError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

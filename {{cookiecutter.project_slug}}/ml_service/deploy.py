@@ -132,7 +132,7 @@ def deploy(workspace: Workspace, name: str, target: Target, version: Version, se
         except Exception as error:
             outcome = f"{version} was not deployed to {name}. {why(error)}"
             log.info("%s Going back.", outcome)  # which takes its time
-            raise UserError(f"{outcome}\n{go_back(workspace, name, target, before)}") from error
+            raise UserError(f"{outcome}\n{go_back(workspace, name, target, before, settings.build_id)}") from error
     return deployed
 
 
@@ -160,10 +160,12 @@ def cancelled(name: str, target: Target, version: Version, before: Former | None
     )
 
 
-def go_back(workspace: Workspace, name: str, target: Target, before: Former | None) -> str:
+def go_back(workspace: Workspace, name: str, target: Target, before: Former | None, build_id: str) -> str:
     """See to it that what served before serves, and say what does. It raises nothing: the first reason must be told."""
     try:
-        return put_back(workspace, name, target, before) if before else remove(workspace, name, target)
+        if before:
+            return put_back(workspace, name, target, before, build_id)
+        return remove(workspace, name, target, build_id)
     except service.NotDoneError:
         return (
             f"Service {name} is still being changed, and nobody can say what it will serve: "
@@ -173,11 +175,22 @@ def go_back(workspace: Workspace, name: str, target: Target, before: Former | No
         return f"Nobody can say what {name} serves: see in the studio, and deploy again what is to serve. {why(error)}"
 
 
-def remove(workspace: Workspace, name: str, target: Target) -> str:
+def others(name: str, described: dict[str, Any], *builds: str | None) -> str:
+    """Say which other build has changed a service meanwhile, if one has: what that did is not undone."""
+    build = (described.get("kvTags") or {}).get("build_id")
+    if build in (None, *builds):
+        return ""
+    return f"Build {build} has changed {name} meanwhile: what it deployed was left alone."
+
+
+def remove(workspace: Workspace, name: str, target: Target, build_id: str) -> str:
     """Delete what a first deployment has left, and say so."""
     try:
-        if service.find(workspace, name) is None:
+        described = service.find(workspace, name)
+        if described is None:
             return f"There is no service {name}, as before."
+        if told := others(name, described, build_id):
+            return told
         found = persist(lambda: Webservice(workspace, name))
         show_log(found)
         service.delete(found, target.minutes)
@@ -187,11 +200,13 @@ def remove(workspace: Workspace, name: str, target: Target) -> str:
     return f"There was no service {name} before, and what this has left was deleted."
 
 
-def put_back(workspace: Workspace, name: str, target: Target, before: Former) -> str:
+def put_back(workspace: Workspace, name: str, target: Target, before: Former, build_id: str) -> str:
     """Let the version before serve if it does not, once nothing changes the service any more, and say what serves."""
     described = service.settled(workspace, name, target.minutes)
     if described is None:
         return f"Nothing serves now: there is no service {name} any more."
+    if told := others(name, described, build_id, before.tags.get("build_id")):
+        return told
     found = persist(lambda: Webservice(workspace, name))
     show_log(found)
     how, trouble = "still serves.", ""

@@ -22,6 +22,7 @@ class Judged(BaseModel):
     version: PositiveInt
     metrics: dict[str, FiniteFloat]
     model_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    workspace: str = ""
 
 
 def read(path: Path) -> Judged:

@@ -1,9 +1,9 @@
 """Which model a pipeline is about that does not train: the one of a build of `ci.yml`.
 
 ``find`` looks for the build's model.json: the build that MODEL_BUILD_ID names, or else the one whose end started this
-pipeline; never the latest one. ``read`` tells other jobs what the file says. A build that registered no model is
-a success, and nothing follows. Both the build and this run must be of main, where changes are reviewed. There is only
-the standard library here, so that a job that needs no more sets up no more.
+pipeline; never the latest one. ``read`` tells other jobs what the file says. A build that registered no model, or one
+in another workspace, is a success, and nothing follows. Both the build and this run must be of main, where changes are
+reviewed. There is only the standard library here, so that a job that needs no more sets up no more.
 """
 
 import argparse
@@ -92,16 +92,39 @@ def find(build: str) -> bool:
     return ARTIFACT in [one.get("name") for one in artifacts]
 
 
-def read() -> tuple[str, int]:
-    """Return the name and the version that model.json holds."""
+def read() -> tuple[str, int, str]:
+    """Return the name and the version that model.json holds, and the workspace that has them, if it says so."""
     try:
         content = json.loads(FILE.read_text(encoding="utf-8"))
-        name, version = content["name"], content["version"]
+        name, version, workspace = content["name"], content["version"], content.get("workspace", "")
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{FILE} does not name a model and its version: {type(error).__name__}.") from error
     if not isinstance(name, str) or not NAME.fullmatch(name) or type(version) is not int or version < 1:
         raise UserError(f"{FILE} names {shown(name)}, version {shown(version)}, which no registry holds.")
-    return name, version
+    return name, version, str(workspace)
+
+
+def is_here(workspace: str) -> bool:
+    """Tell whether a model is of this run's workspace: a build may be about another variable group."""
+    here = f"{setting('RESOURCE_GROUP')}/{setting('WORKSPACE_NAME')}"
+    if workspace in ("", here):
+        return True
+    told = f"The build's model is in workspace {shown(workspace)}, and this run is about {shown(here)}"
+    if setting("MODEL_BUILD_ID"):
+        raise UserError(f"{told}: choose the variableGroup that the build had.")
+    log.info("%s: nothing to do. To use it, name the build and its variableGroup.", told)
+    return False
+
+
+def outputs() -> dict[str, str]:
+    """Return what other jobs are told: the model, if there is one to go on with."""
+    if not FILE.exists():
+        return {"FOUND": "false"}
+    name, version, workspace = read()
+    if not is_here(workspace):
+        return {"FOUND": "false"}
+    log.info("Version %d of %s.", version, name)
+    return {"FOUND": "true", "MODEL_NAME": name, "MODEL_VERSION": str(version)}
 
 
 def tell(**outputs: str) -> None:
@@ -123,12 +146,8 @@ def main() -> None:
                 log.info("The model is the one of build %s.", build)
             else:
                 log.info("Build %s registered no model: nothing to do.", build)
-        elif FILE.exists():
-            name, version = read()
-            log.info("Version %d of %s.", version, name)
-            tell(FOUND="true", MODEL_NAME=name, MODEL_VERSION=str(version))
         else:
-            tell(FOUND="false")
+            tell(**outputs())
 
 
 if __name__ == "__main__":

@@ -65,6 +65,11 @@ class AzureSettings(BaseSettings):
     aks_deployment_name: Service | None = None
     aks_compute_name: Annotated[Name, Field(min_length=2, max_length=16)] | None = None
 
+    @property
+    def workspace(self) -> str:
+        """The workspace, as model.json names it."""
+        return f"{self.resource_group}/{self.workspace_name}"
+
     @model_validator(mode="before")
     @classmethod
     def drop_unset(cls, values: dict[str, Any]) -> dict[str, Any]:

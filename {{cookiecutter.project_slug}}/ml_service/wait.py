@@ -12,6 +12,7 @@ must have registered a model.
 
 import argparse
 import contextlib
+import json
 import logging
 import os
 import tempfile
@@ -162,7 +163,8 @@ def main() -> None:
         if outcome.version is None:
             warn(f"Model was not registered for this run. {outcome.reason}")
         else:
-            write_text(chosen.output, outcome.model_dump_json(indent=2, exclude={"reason", "build_id"}) + "\n")
+            told = outcome.model_dump(exclude={"reason", "build_id"}) | {"workspace": build.workspace}
+            write_text(chosen.output, json.dumps(told, indent=2) + "\n")
             log.info("%s %s", registered(outcome, build), outcome.reason)
 
 

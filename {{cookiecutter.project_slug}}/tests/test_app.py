@@ -120,6 +120,16 @@ def test_an_answer_comes_in_one_piece(url: str) -> None:
             assert json.loads(body)["result"]
 
 
+def test_a_body_in_many_pieces_is_read(url: str) -> None:
+    row = json.loads(SAMPLE_BODY)["data"][0]
+    pieces = json.JSONEncoder().iterencode({"data": [row] * 3000})
+
+    response = http.request("POST", f"{url}/score", body=(piece.encode() for piece in pieces))
+
+    assert response.status == 200
+    assert len(response.json()["result"]) == 3000
+
+
 def test_who_asks_before_sending_a_body_is_told_to_go_on(url: str) -> None:
     with connect(url) as connection:
         connection.sendall(head(SAMPLE_BODY, "expect: 100-continue"))

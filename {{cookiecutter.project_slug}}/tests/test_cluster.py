@@ -71,6 +71,37 @@ def test_a_colour_that_rolls_out_answers_when_a_pod_of_its_image_does(pods: list
     assert found == {"blue": Colour(IMAGE, "7", ready)}
 
 
+def test_a_colour_that_is_to_have_no_pods_is_not_ready() -> None:
+    scaled = deployment(observedGeneration=3)
+    scaled["spec"]["replicas"] = 0
+
+    assert cluster.colour(scaled, []).ready is Ready.NONE
+
+
+@pytest.mark.parametrize(
+    ("command", "told", "calls"),
+    [
+        ("get", "Unable to connect to the server: net/http: TLS handshake timeout", cluster.ATTEMPTS),
+        ("get", "Error from server (Forbidden): pods is forbidden", 1),
+        ("delete", "Unable to connect to the server: EOF", 1),
+    ],
+    ids=["reading", "reading what is forbidden", "changing"],
+)
+def test_reading_is_tried_again_where_the_cluster_is_out_of_reach(
+    command: str, told: str, calls: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, log = tmp_path / "kubectl", tmp_path / "log"
+    program.write_text(f"#!/bin/sh\necho called >> {log}\necho '{told}' >&2\nexit 1\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(cluster, "SECONDS_BETWEEN", 0)
+
+    with pytest.raises(AzureError, match=r"^kubectl "):
+        cluster.run("kubectl", command, "pods")
+
+    assert len(log.read_text("utf-8").splitlines()) == calls
+
+
 def test_a_colour_without_a_status_is_not_ready() -> None:
     assert cluster.colour(deployment(), []).ready is Ready.NONE
 

@@ -29,6 +29,7 @@ TARGETS: list[type[Target]] = [getattr(import_module(f"ml_service.{name}"), name
 SDK = {"ACI": AciWebservice, "AKS": AksWebservice}
 REQUEST = {"driverProgram": "main.py", "assets": [], "environment": {"name": "e"}, "modelIds": ["a-model:12"]}
 TARGET = TARGETS[0].read()
+BUILD: Any = SimpleNamespace(build_id="7")
 SERVICE = {
     "computeType": TARGET.kind,
     "state": "Healthy",
@@ -130,6 +131,17 @@ def test_what_is_not_as_it_was_is_named() -> None:
     assert before.differences(deploy.Former({**SERVICE, **TLS, "appInsightsEnabled": False}, TARGET)) == [
         "enable_app_insights"
     ]
+
+
+def test_what_another_build_has_deployed_meanwhile_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = {**SERVICE, "kvTags": {"build_id": "9"}}
+    monkeypatch.setattr(service, "settled", lambda *_: changed)
+    monkeypatch.setattr(service, "find", lambda *_: changed)
+    workspace: Any = None  # which nothing more is asked of
+
+    for before in (deploy.former(SERVICE, "a-service", TARGET), None):
+        told = deploy.go_back(workspace, "a-service", TARGET, before, "8")
+        assert told == "Build 9 has changed a-service meanwhile: what it deployed was left alone."
 
 
 def test_what_served_before_comes_back_as_it_was() -> None:
@@ -282,7 +294,7 @@ def test_after_a_failure_its_reason_is_told_and_then_what_serves(
     monkeypatch.setattr(deploy, "check", cloud.check)
 
     with pytest.raises(UserError) as failure:
-        deploy.deploy(None, "a-service", TARGET, Version("a-model", 13, "", {}), None)
+        deploy.deploy(None, "a-service", TARGET, Version("a-model", 13, "", {}), BUILD)
 
     why, what = str(failure.value).split("\n")
     assert re.search(f"^version 13 of a-model was not deployed to a-service. .*({first})", why)
@@ -314,7 +326,7 @@ def test_a_deployment_that_is_cancelled_says_in_its_last_line_what_to_do(
     monkeypatch.setattr(f"ml_service.{where}", cancel)
 
     with pytest.raises(KeyboardInterrupt):
-        deploy.deploy(None, "a-service", TARGET, Version("a-model", 13, "", {}), None)
+        deploy.deploy(None, "a-service", TARGET, Version("a-model", 13, "", {}), BUILD)
 
     assert re.match(f"Cancelled: {told}", caplog.messages[-1])
     assert f"`python -m ml_service.deploy {TARGET.kind.lower()}`" in caplog.messages[-1]

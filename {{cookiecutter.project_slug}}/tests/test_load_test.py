@@ -202,6 +202,24 @@ def test_the_program_prints_who_answered(
     assert rows["wrong"] == "0"
 
 
+def test_the_first_of_several_keys_is_sent(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    for colour in gateway.colours.values():
+        colour.key = "a-key"
+    monkeypatch.setenv("SCORING_KEY", "a-key another-key\r\n")
+    monkeypatch.setattr("sys.argv", ["load_test", gateway.url, "--requests", "5"])
+
+    with pytest.raises(SystemExit) as ended:
+        load_test.main()
+
+    assert ended.value.code == 0
+
+
+@pytest.mark.parametrize("keys", [" ", "clé", "a\x00key"])
+def test_what_is_no_key_is_refused_and_not_shown(keys: str) -> None:
+    with pytest.raises(ValueError, match=r"^it must hold a key: letters, digits and signs$"):
+        load_test.first_key(keys)
+
+
 def test_the_program_fails_if_an_answer_is_wrong(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     gateway.colours["green"].status = 500
     monkeypatch.setattr("sys.argv", ["load_test", gateway.url, "--colour", "green", "--requests", "5"])

@@ -146,7 +146,22 @@ def test_name_and_version_are_those_of_the_file(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     model_of_build.FILE.write_text(json.dumps({"name": "a-model", "version": 10, "metrics": {}}), encoding="utf-8")
 
-    assert model_of_build.read() == ("a-model", 10)
+    assert model_of_build.read() == ("a-model", 10, "")
+
+
+def test_a_model_of_another_workspace_is_left_to_runs_of_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RESOURCE_GROUP", "production-RG")
+    monkeypatch.setenv("WORKSPACE_NAME", "production")
+    judged = {"name": "a-model", "version": 10}
+    found = {"FOUND": "true", "MODEL_NAME": "a-model", "MODEL_VERSION": "10"}
+    for workspace, told in {"production-RG/production": found, "test-RG/test": {"FOUND": "false"}}.items():
+        model_of_build.FILE.write_text(json.dumps({**judged, "workspace": workspace}), encoding="utf-8")
+        assert model_of_build.outputs() == told
+
+    monkeypatch.setenv("MODEL_BUILD_ID", "12")
+    with pytest.raises(UserError, match=r"'test-RG/test'.*choose the variableGroup that the build had"):
+        model_of_build.outputs()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MAX_BYTES_BESIDE_BODY = 2**16  # of the headers, and of what comes between and after the pieces of a body
+MAX_BYTES_BESIDE_BODY = 2**16  # of the headers, of what comes between two pieces of a body, of what comes after it
 
 
 class Together:
@@ -39,7 +39,7 @@ class Together:
 
 
 class Protocol(HttpToolsProtocol):
-    """A connection. What the first piece of a request holds is not counted: asyncio reads 256 KiB at most."""
+    """A connection. What comes together with a piece of a body is not counted: asyncio reads 256 KiB at most."""
 
     beside_body = 0
 
@@ -51,7 +51,7 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_body(self, body: bytes) -> None:
-        self.beside_body -= len(body)
+        self.beside_body = 0
         super().on_body(body)
 
     def data_received(self, data: bytes) -> None:

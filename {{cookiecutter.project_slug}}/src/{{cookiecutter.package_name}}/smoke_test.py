@@ -135,6 +135,7 @@ def within_bounds(
 ) -> Numbers:
     """Do the smoke test, and give up on a service that goes on answering a little at a time."""
     outcome: Future[Numbers] = Future()
+    bound = SECONDS_IN_ALL if seconds is None else seconds
 
     def work() -> None:
         try:
@@ -144,9 +145,9 @@ def within_bounds(
 
     Thread(target=work, daemon=True).start()
     try:
-        return outcome.result(timeout=SECONDS_IN_ALL if seconds is None else seconds)
+        return outcome.result(timeout=bound)
     except TimeoutError as error:
-        raise UserError(f"{url} was not done answering after {SECONDS_IN_ALL:.0f} seconds.") from error
+        raise UserError(f"{url} was not done answering after {bound:.0f} seconds.") from error
 
 
 def smoke_test(url: str, key: str | None = None, version: int | None = None, attempts: int | None = None) -> Numbers:
