@@ -1,6 +1,5 @@
 """A folder of scores: for each input its scores, its rejected rows, and a record of what became of it, written last."""
 
-import errno
 import json
 import os
 import shutil
@@ -20,7 +19,7 @@ from .scoring import Service
 
 SUMMARY = "summary.json"
 UNFINISHED, BEGUN = ".unfinished-", "file"
-A_DAY = 24 * 60 * 60
+A_DAY, LONGEST_NAME = 24 * 60 * 60, 255  # seconds, bytes
 
 
 class Record(NamedTuple):
@@ -144,12 +143,7 @@ def score(
 
 
 def too_long(path: Path) -> bool:
-    """Tell whether no file can have this name."""
-    try:
-        path.lstat()
-    except OSError as error:
-        return error.errno == errno.ENAMETOOLONG
-    return False
+    return len(os.fsencode(path.name)) > LONGEST_NAME
 
 
 def keep(record: Record, path: Path, work: Path) -> None:

@@ -31,7 +31,7 @@ def publish(rows: Path, scored: Path, target: Path, max_rejected: float, max_fai
     given = set(json.loads((scored / GIVEN).read_text(encoding="utf-8")))
     records = [record if batch_output.is_whole(Output(scored), record) else failed(record, LOST) for record in records]
     absent = sorted(given - {record.file for record in records})
-    records += [failed(records[0]._replace(file=file, source=file), UNSCORED) for file in absent]
+    records += [failed(records[0]._replace(file=file, source=file, size=0, modified=0), UNSCORED) for file in absent]
     if late := below(rows) - {record.file for record in records}:
         log.info("Arrived meanwhile, not scored: %s.", ", ".join(sorted(map(shown, late))))
     batch_output.check(records, max_rejected, max_failed)
