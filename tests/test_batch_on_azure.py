@@ -60,8 +60,8 @@ def score(project: Project, build, *choice, code=0, **settings):
 
 def scored(project, told, folder):
     """Fetch what was scored."""
-    place = re.search(r"Scores: (\S+) on ", told)[1]
-    project.script(f"workspace.get_default_datastore().download({str(folder)!r}, prefix={place!r})")
+    place, datastore = re.search(r"Scores: (\S+) on (\w+)", told).groups()
+    project.script(f"workspace.datastores[{datastore!r}].download({str(folder)!r}, prefix={place!r})")
     files = {
         path.relative_to(folder / place).as_posix(): path.read_text("utf-8") for path in (folder / place).rglob("*.*")
     }
@@ -198,7 +198,7 @@ def test_files_are_read_from_and_written_to_the_datastores_that_are_named(projec
 
     assert "3 rows of 1 of 1 files" in told
     assert re.search(r"Scores: batch-scores/\S+ on own", told)
-    assert project.azure.requests("/own-container/batch-scores/")
+    assert len(scored(project, told, tmp_path / "out").rows("there.csv")) == 3
     assert "That run scores same on datastore own, not same on datastore (default)" in other
     corrected = score(project, "corrected", **given | {"BATCH_INPUT_DATASTORE": "", "BATCH_OUTPUT_DATASTORE": ""})
     assert "5 rows of 1 of 1 files" in corrected
