@@ -200,8 +200,22 @@ def test_files_are_read_from_and_written_to_the_datastores_that_are_named(projec
     assert re.search(r"Scores: batch-scores/\S+ on own", told)
     assert len(scored(project, told, tmp_path / "out").rows("there.csv")) == 3
     assert "That run scores same on datastore own, not same on datastore (default)" in other
-    corrected = score(project, "corrected", **given | {"BATCH_INPUT_DATASTORE": "", "BATCH_OUTPUT_DATASTORE": ""})
-    assert "5 rows of 1 of 1 files" in corrected
+
+
+def test_a_datastore_that_was_corrected_counts_in_the_same_build(project, tmp_path):
+    project.script(f"from azureml.core import Datastore\n{OWN}")
+    for number, datastore in ((4, "workspace.datastores['own']"), (6, "workspace.get_default_datastore()")):
+        lines = "\n".join(sample(project)[:number])
+        upload(project, tmp_path / str(number), "corrected", datastore, some__csv=lines)
+    asked = {"BUILD_BUILDID": "corrected", "BATCH_INPUT_PATH": "corrected"}
+    register = "batch_pipeline.get_rows(workspace, batch_settings.read())"
+    project.script(
+        f"from ml_service import batch_pipeline, batch_settings\n{register}", BATCH_INPUT_DATASTORE="own", **asked
+    )
+
+    told = score(project, "corrected", BATCH_INPUT_PATH="corrected")
+
+    assert "5 rows of 1 of 1 files" in told
 
 
 BAD = {

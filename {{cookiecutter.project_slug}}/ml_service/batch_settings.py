@@ -23,7 +23,7 @@ class BatchSettings(Settings):
     batch_seconds: PositiveInt
     batch_attempts: PositiveInt
     batch_error_threshold: Annotated[int, Field(ge=-1)]
-    batch_max_rejected: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+    batch_max_rejected: Annotated[float, Field(ge=0, le=1)]
 
     @property
     def batch_input(self) -> str:
