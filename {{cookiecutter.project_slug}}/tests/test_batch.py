@@ -630,6 +630,7 @@ def test_files_of_the_same_name_and_time_in_other_folders_are_others(service: Se
         os.utime(tmp_path / folder / "a.csv", (0, 0))
         outcome = run(service, tmp_path / folder, tmp_path / "out")
     (tmp_path / "two" / "a.csv").rename(tmp_path / "two" / "b.csv")
+    (tmp_path / "out" / "scores" / ".of-another-program").touch()
 
     renamed = run(service, tmp_path / "two", tmp_path / "out")
 
