@@ -469,6 +469,17 @@ def test_scores_get_their_name_when_they_are_whole(service: Service, inputs: Pat
     assert not any(seen)
 
 
+def test_a_file_has_no_record_while_it_is_scored_again(service: Service, inputs: Path, tmp_path: Path) -> None:
+    write(ROWS, inputs / "a.csv")
+    run(service, inputs, tmp_path / "out")
+    seen: list[bool] = []
+    model = Watched(service, lambda: seen.append(Output(tmp_path / "out").record("a.csv").exists()))
+
+    run(dataclasses.replace(service, model=model, version=2), inputs, tmp_path / "out")  # type: ignore[arg-type]
+
+    assert seen == [False]
+
+
 @pytest.mark.usefixtures("in_pieces")
 def test_runs_that_overlap_do_not_meet(service: Service, inputs: Path, tmp_path: Path) -> None:
     write(ROWS, inputs / "a.csv")
