@@ -18,6 +18,7 @@ from conftest import bake, run
 pytestmark = [pytest.mark.slow, pytest.mark.tool("make")]
 
 FILES, ROWS = 100, 442
+TIMES = 600  # so many rows are several pieces
 LARGEST = 40_000  # bytes of a file: enough for the scores of each input
 
 
@@ -33,6 +34,16 @@ class Scoring(NamedTuple):
 
     def run(self, output, *more, code=0):
         return run(*self.command(output, *more), cwd=self.path / "src", code=code)
+
+
+@pytest.fixture
+def big(scoring):
+    """Put a file that is read in pieces among the others."""
+    path = scoring.inputs / "zz.csv"
+    header, rows = (scoring.inputs / "000.csv").read_text("utf-8").split("\n", 1)
+    path.write_text(f"{header}\n{rows * TIMES}", encoding="utf-8")
+    yield path
+    path.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +66,9 @@ def scoring(cookies_session, environment, tmp_path_factory):
 
 
 def ids(folder):
-    """Return all ids below a folder, in order of files and rows; half a file would not parse."""
-    return [row["id"] for path in sorted(folder.rglob("*.csv")) for row in csv.DictReader(path.open(encoding="utf-8"))]
+    """Return all ids of a file, or below a folder, in order of files and rows."""
+    files = sorted(folder.rglob("*.csv")) if folder.is_dir() else [folder]
+    return [row["id"] for path in files for row in csv.DictReader(path.open(encoding="utf-8"))]
 
 
 def expected(inputs):
@@ -76,25 +88,42 @@ def test_make_batch_says_how_many_rows_how_fast_and_where(scoring):
     assert "has no version 9" in run("make", "batch", "VERSION=9", cwd=scoring.path, code=2)
 
 
-def test_a_killed_run_loses_and_doubles_nothing_when_it_is_run_again(scoring, tmp_path):
-    output, finished = tmp_path / "out", 0
-    for enough in (10, 40, 70):
+def recorded(output):
+    return len(list((output / "records").glob("*.json")))
+
+
+def begun(output, name):
+    """Tell whether scores of a file are being written."""
+    marks = [path for path in output.glob(".unfinished-*/file") if path.read_text("utf-8") == name]
+    return any(path.with_name("scores").exists() and path.with_name("scores").stat().st_size for path in marks)
+
+
+def test_a_killed_run_loses_and_doubles_nothing_when_it_is_run_again(scoring, big, tmp_path):
+    output = tmp_path / "out"
+    whole = {f"{number:03}.csv": [f"{number}-{place}" for place in range(ROWS - number)] for number in range(FILES)}
+    whole[big.name] = whole["000.csv"] * TIMES
+    for enough in (10, 40, 70, 90):
         with subprocess.Popen(list(map(str, scoring.command(output))), cwd=scoring.path / "src") as process:
             deadline = time.monotonic() + 60
-            while len(list((output / "records").glob("*.json"))) < enough and time.monotonic() < deadline:
+            while recorded(output) < enough or (enough == 90 and not begun(output, big.name)):
+                assert time.monotonic() < deadline
                 time.sleep(0.001)
             process.send_signal(signal.SIGKILL)
-        finished = len(list((output / "records").glob("*.json")))
-        assert enough <= finished < FILES
-        whole = {f"{number}-{place}" for number in range(FILES) for place in range(ROWS - number)}
-        assert set(ids(output / "scores")) <= whole
+        assert enough <= recorded(output) <= FILES
+        assert [path.name for path in (output / "scores").iterdir() if ids(path) != whole[path.name]] == []
+    finished = recorded(output)
 
     told = scoring.run(output)
+    for path in output.glob(".unfinished-*"):
+        os.utime(path, (0, 0))
+    again = scoring.run(output)
 
     assert f"{finished} of these files were scored before." in told
-    assert ids(output / "scores") == expected(scoring.inputs)
+    assert "so they are scored last: " in told
+    assert "101 of these files were scored before." in again
+    assert {path.name: ids(path) for path in (output / "scores").iterdir()} == whole
     assert not list(output.rglob(".*"))
-    assert json.loads((output / "summary.json").read_text("utf-8"))["rows"] == len(expected(scoring.inputs))
+    assert json.loads((output / "summary.json").read_text("utf-8"))["rows"] == sum(map(len, whole.values()))
 
 
 DYING = """
@@ -106,30 +135,24 @@ batch.main()
 """
 
 
-def test_a_file_that_kills_the_program_is_named_after_two_deaths_and_the_others_are_scored(scoring, tmp_path):
+def test_a_file_at_which_the_program_dies_keeps_no_other_from_being_scored_and_is_never_refused(scoring, tmp_path):
     output = tmp_path / "out"
     python, _, _, *words = scoring.command(output)
     src = scoring.path / "src"
-    for _ in range(2):
-        run(python, "-c", DYING, *words, cwd=src, code=-signal.SIGABRT)
 
-    told = run(python, "-c", DYING, *words, cwd=src, code=1)
+    for finished in (50, 99, 99):
+        told = run(python, "-c", DYING, *words, cwd=src, code=-signal.SIGABRT)
+        assert recorded(output) == finished
 
-    assert "99 of 100 files." in told
-    assert "50 of these files were scored before." in told
-    assert "050.csv: the program died 2 times while it scored this" in told
-    assert "Traceback" not in told
-    assert "99 of these files were scored before." in scoring.run(output, code=1)
-    assert "100 of 100 files." in scoring.run(output, "--overwrite")
-    assert "100 of these files were scored before." in scoring.run(output)
+    assert "so they are scored last: 050.csv." in told
+    assert "99 of these files were scored before." in scoring.run(output)
+    assert ids(output / "scores") == expected(scoring.inputs)
+    assert "scored last" not in scoring.run(output)
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_a_disk_that_fills_up_is_told_and_leaves_no_half_file(scoring, tmp_path, ending):
+def test_a_disk_that_fills_up_is_told_and_leaves_no_half_file(scoring, big, tmp_path, ending):
     output = tmp_path / "out"
-    big = scoring.inputs / "zz.csv"
-    header, rows = (scoring.inputs / "000.csv").read_text("utf-8").split("\n", 1)
-    big.write_text(f"{header}\n{rows * 400}", encoding="utf-8")
     command = list(map(str, scoring.command(output, "--format", ending)))
 
     ended = subprocess.run(
@@ -150,15 +173,27 @@ def test_a_disk_that_fills_up_is_told_and_leaves_no_half_file(scoring, tmp_path,
     assert "100 of these files were scored before" in scoring.run(output, "--format", ending)
 
 
-def test_a_full_disk_is_told_at_once(scoring, tmp_path):
-    (tmp_path / "out" / "scores").mkdir(parents=True)
-    (tmp_path / "out" / "scores" / ".000.csv.scores").symlink_to("/dev/full")
-    (tmp_path / "out" / "records").symlink_to("/dev/full")
+FULL = """
+from diabetes_regression import batch, batch_output
+real = batch_output.score_file
+def score_file(service, job):
+    (job.work / "WHAT").symlink_to("/dev/full")
+    real(service, job)
+batch_output.score_file = score_file
+batch.main()
+"""
 
-    told = scoring.run(tmp_path / "out", code=1)
 
-    assert "cannot be written" in told
+@pytest.mark.parametrize("what", ["scores", "record"])
+def test_a_full_disk_is_told_at_once(scoring, tmp_path, what):
+    python, _, _, *words = scoring.command(tmp_path / "out")
+
+    told = run(python, "-c", FULL.replace("WHAT", what), *words, cwd=scoring.path / "src", code=1)
+
+    assert "000.csv cannot be written: " in told
+    assert "No space left on device" in told
     assert "Traceback" not in told
+    assert not list((tmp_path / "out").glob("records/*"))
 
 
 def test_a_bad_file_among_a_hundred_is_named_and_the_others_are_scored(scoring, tmp_path):

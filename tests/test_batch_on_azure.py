@@ -60,22 +60,25 @@ def score(project: Project, build, *choice, code=0, **settings):
 
 def scored(project, told, folder):
     """Fetch what was scored."""
-    place = re.search(r"Scores: (\S+) on ", told)[1]
-    project.script(f"workspace.get_default_datastore().download({str(folder)!r}, prefix={place!r})")
+    place, datastore = re.search(r"Scores: (\S+) on (\w+)", told).groups()
+    project.script(f"workspace.datastores[{datastore!r}].download({str(folder)!r}, prefix={place!r})")
     files = {
         path.relative_to(folder / place).as_posix(): path.read_text("utf-8") for path in (folder / place).rglob("*.*")
     }
     return Scored(place, files)
 
 
-def upload(project, folder, where, **files):
-    """Put files onto the workspace's datastore."""
+OWN = "Datastore.register_azure_blob_container(workspace, 'own', 'own-container', 'ownaccount', account_key='a2V5')"
+
+
+def upload(project, folder, where, datastore="workspace.get_default_datastore()", **files):
+    """Put files onto a datastore, by default the workspace's."""
     folder.mkdir()
     for name, text in files.items():
         (folder / name.replace("__", ".")).write_text(text, encoding="utf-8")
     project.script(
         f"from azureml.core import Dataset\nDataset.File.upload_directory({str(folder)!r}, "
-        f"(workspace.get_default_datastore(), {where!r}), overwrite=True, show_progress=False)"
+        f"({datastore}, {where!r}), overwrite=True, show_progress=False)"
     )
 
 
@@ -133,6 +136,7 @@ REFUSED = {
     "a value without a name": (("--model-tag-value", "red"), "but model_tag_name is blank: give both, or neither."),
     "no such version": (("--model-version", "9"), "has no version 9. Its versions: 2, 1."),
     "no file": (("--model", "nowhere.json"), "nowhere.json is missing"),
+    "a model and a number": (("--model", "../first.json", "--model-version", "2"), "asked for, too: give one of them."),
 }
 
 
@@ -182,6 +186,38 @@ def test_files_of_a_datastore_are_scored_and_put_where_they_are_asked_for(projec
     assert list(by_target) == [row.rpartition(",")[2] for row in rows[:5]]
 
 
+def test_files_are_read_from_and_written_to_the_datastores_that_are_named(project, tmp_path):
+    project.script(f"from azureml.core import Datastore\n{OWN}")
+    lines = sample(project)
+    upload(project, tmp_path / "a", "same", "workspace.datastores['own']", there__csv="\n".join(lines[:4]))
+    upload(project, tmp_path / "b", "same", here__csv="\n".join(lines[:6]))
+    given = {"BATCH_INPUT_PATH": "same", "BATCH_INPUT_DATASTORE": "own", "BATCH_OUTPUT_DATASTORE": "own"}
+
+    told = score(project, "own", **given)
+    other = project.run("batch_submit", code=1, BUILD_BUILDID="own", BATCH_INPUT_PATH="same")
+
+    assert "3 rows of 1 of 1 files" in told
+    assert re.search(r"Scores: batch-scores/\S+ on own", told)
+    assert len(scored(project, told, tmp_path / "out").rows("there.csv")) == 3
+    assert "That run scores same on datastore own, not same on datastore (default)" in other
+
+
+def test_a_datastore_that_was_corrected_counts_in_the_same_build(project, tmp_path):
+    project.script(f"from azureml.core import Datastore\n{OWN}")
+    for number, datastore in ((4, "workspace.datastores['own']"), (6, "workspace.get_default_datastore()")):
+        lines = "\n".join(sample(project)[:number])
+        upload(project, tmp_path / str(number), "corrected", datastore, some__csv=lines)
+    asked = {"BUILD_BUILDID": "corrected", "BATCH_INPUT_PATH": "corrected"}
+    register = "batch_pipeline.get_rows(workspace, batch_settings.read())"
+    project.script(
+        f"from ml_service import batch_pipeline, batch_settings\n{register}", BATCH_INPUT_DATASTORE="own", **asked
+    )
+
+    told = score(project, "corrected", BATCH_INPUT_PATH="corrected")
+
+    assert "5 rows of 1 of 1 files" in told
+
+
 BAD = {
     "no file may fail": ({}, "1 files have failed, and 0 may."),
     "too many rows": ({"BATCH_ERROR_THRESHOLD": "1", "BATCH_MAX_REJECTED": "0.1"}, "20.00% of 5 rows were rejected"),
@@ -217,7 +253,7 @@ def test_files_that_may_fail_are_named(project, tmp_path):
 
 
 def test_a_file_that_no_attempt_could_score_is_named(project, tmp_path):
-    name = "x" * 245
+    name = "x" * 250  # for which there is no record
     upload(project, tmp_path / "in", "long", **{"good__csv": "\n".join(sample(project)), f"{name}__csv": "a,b\n1,2\n"})
     settings = {"BATCH_INPUT_PATH": "long", "BATCH_ERROR_THRESHOLD": "-1", "BATCH_FILES_AT_ONCE": "1"}
 

@@ -76,3 +76,12 @@ def test_a_fault_is_found(delivery, fault):
 
     with pytest.raises((AssertionError, KeyError, PipelineError, IndexError)):
         check_fully(delivery)
+
+
+@pytest.mark.parametrize("answers", [{}, NOTHING], ids=["with a deployment", "alone"])
+def test_the_guide_says_what_it_depends_on(cookies_session, answers):
+    guide = " ".join((bake(cookies_session, answers).path / "docs" / "azure-pipelines.md").read_text("utf-8").split())
+
+    assert "finds it by its pipeline's name, `diabetes-regression-ci`." in guide
+    assert "| the end of a build starts `diabetes-regression-batch-scoring` |" in guide
+    assert "| Azure DevOps tells a job about a build and its artifacts |" in guide

@@ -18,13 +18,15 @@ from .submit import run_published, submit_once
 from .workspace import get_workspace, mlflow_client
 
 log = logging.getLogger(__name__)
-SCORED_BY = "scored_by"  # a tag of the run
+SCORED_BY, READS = "scored_by", "reads"  # tags of the run
 
 
 def choose_version(workspace: Workspace, settings: BatchSettings, chosen: argparse.Namespace) -> Version:
     """Return the version that scores, known before a node starts: all of them have the same one, whatever comes."""
     client = mlflow_client(workspace)
     if chosen.model:
+        if named := chosen.model_version or chosen.model_tag_name or chosen.model_tag_value:
+            raise UserError(f"--model is {chosen.model}, and {named} is asked for, too: give one of them.")
         return judged.find(client, judged.read(chosen.model))
     chosen.model_name = chosen.model_name or settings.model_name
     return choose(client, chosen)
@@ -37,7 +39,7 @@ def start(workspace: Workspace, settings: BatchSettings, version: Version) -> Pi
     log.info("Scoring with %s.", version)
     values = {"model_name": version.name, "model_version": str(version.number), "batch_data": rows}
     run = run_published(workspace, settings, pipeline, values)
-    run.set_tags({SCORED_BY: str(version)})
+    run.set_tags({SCORED_BY: str(version), READS: settings.batch_input})
     return run
 
 
@@ -50,6 +52,8 @@ def submit(settings: BatchSettings, chosen: argparse.Namespace) -> PipelineRun:
     named = chosen.model or chosen.model_version or chosen.model_tag_name
     if named and (scores := run.get_tags().get(SCORED_BY, str(version))) != str(version):
         raise UserError(f"That run scores with {scores}, not with {version}: start another build for that.")
+    if (reads := run.get_tags().get(READS, settings.batch_input)) != settings.batch_input:
+        raise UserError(f"That run scores {reads}, not {settings.batch_input}: start another build for that.")
     return run
 
 

@@ -60,7 +60,7 @@ def get_dataset(workspace: Workspace, settings: Settings) -> FileDataset:
 def register_path(workspace: Workspace, name: str, place: Place, build_id: str, setting: str) -> FileDataset:
     """Register what lies at a place that a setting names as a new version, once in a build."""
     datastore, path = place
-    made_by = {"build_id": build_id, "path": path}
+    made_by = {"build_id": build_id, "datastore": datastore.name, "path": path}
     newest = workspace.datasets.get(name)
     if newest is not None and newest.tags == made_by:
         return newest

@@ -1,8 +1,9 @@
 """Scoring files: every row has its score or its reason, whatever the files are like."""
 
+import dataclasses
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from {{ cookiecutter.package_name }} import (
     data,
     parameters,
     registry,
+    score_file,
     scoring,
     train,
 )
@@ -408,7 +410,228 @@ def test_what_is_scored_is_not_scored_again_unless_it_changed(service: Service, 
     assert run(service, inputs, tmp_path / "out").skipped == 4
     assert run(service, inputs, tmp_path / "out", keep_features=True).skipped == 0
     assert run(service, inputs, tmp_path / "out", keep_features=True).skipped == 4
-    assert run(Service(service.model, service.name, 2), inputs, tmp_path / "out", keep_features=True).skipped == 0
+
+
+def test_a_file_is_scored_again_if_it_its_scores_or_the_model_are_others(
+    service: Service, inputs: Path, tmp_path: Path
+) -> None:
+    frame = ROWS.copy()
+    frame.loc[0, FIRST] = None
+    write(frame, inputs / "a.csv")
+    output, found = Output(tmp_path / "out"), (inputs / "a.csv").stat()
+
+    def skipped(**other: Any) -> int:
+        return run(dataclasses.replace(service, **other), inputs, output.folder).skipped
+
+    assert [skipped(), skipped()] == [0, 1]
+    for other in ({"version": 2}, {"name": "other"}, {"digest": "other"}):
+        assert [skipped(**other), skipped(**other), skipped()] == [0, 1, 0]
+    os.truncate(output.scores("a.csv"), 60)
+    assert [skipped(), skipped()] == [0, 1]
+    output.rejected("a.csv").unlink()
+    assert [skipped(), skipped()] == [0, 1]
+    write(frame[:9], inputs / "a.csv")
+    os.utime(inputs / "a.csv", ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert [skipped(), skipped()] == [0, 1]
+
+
+class Watched:
+    """A model that does something before it predicts of another piece."""
+
+    def __init__(self, service: Service, watch: Callable[[], None]) -> None:
+        self.model, self.watch, self.pieces = service.model, watch, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        self.pieces += 1
+        self.watch()
+        return self.model.predict(rows)
+
+
+@pytest.fixture
+def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_input, "ROWS_AT_ONCE", 50)
+    monkeypatch.setattr(batch_input, "BYTES_AT_ONCE", 0)
+
+
+@pytest.mark.usefixtures("in_pieces")
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_scores_get_their_name_when_they_are_whole(service: Service, inputs: Path, tmp_path: Path, ending: str) -> None:
+    write(ROWS, inputs / f"a{ending}")
+    seen: list[bool] = []
+    model = Watched(service, lambda: seen.append((tmp_path / "out" / "scores" / f"a{ending}").exists()))
+
+    run(dataclasses.replace(service, model=model), inputs, tmp_path / "out")  # type: ignore[arg-type]
+
+    assert len(seen) > 2
+    assert not any(seen)
+
+
+def test_a_file_has_no_record_while_it_is_scored_again(service: Service, inputs: Path, tmp_path: Path) -> None:
+    write(ROWS, inputs / "a.csv")
+    run(service, inputs, tmp_path / "out")
+    seen: list[bool] = []
+    model = Watched(service, lambda: seen.append(Output(tmp_path / "out").record("a.csv").exists()))
+
+    run(dataclasses.replace(service, model=model, version=2), inputs, tmp_path / "out")  # type: ignore[arg-type]
+
+    assert seen == [False]
+
+
+@pytest.mark.usefixtures("in_pieces")
+def test_runs_that_overlap_do_not_meet(service: Service, inputs: Path, tmp_path: Path) -> None:
+    write(ROWS, inputs / "a.csv")
+    output = Output(tmp_path / "out")
+
+    def overlap() -> None:
+        if model.pieces in (2, 4):
+            run(service, inputs, output.folder)
+
+    model = Watched(service, overlap)
+    outcome = run(dataclasses.replace(service, model=model), inputs, output.folder)  # type: ignore[arg-type]
+
+    assert read(output.scores("a.csv"))["row"].to_list() == list(range(1, 443))
+    assert batch_output.is_whole(output, outcome.records[0])
+    assert not list(output.folder.glob(".*"))
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_pieces_are_written_while_others_are_made(tmp_path: Path, ending: str) -> None:
+    piece, sizes = pl.DataFrame({"score": np.random.default_rng(0).random(100_000)}), list[int]()
+
+    def made() -> Iterator[pl.DataFrame]:
+        for _ in range(20):
+            yield piece
+        sizes.append((tmp_path / "scores").stat().st_size)
+
+    score_file.save(made(), tmp_path / "scores", ending)
+
+    assert sizes[0] > (tmp_path / "scores").stat().st_size / 4
+
+
+def test_what_a_run_that_died_was_at_is_scored_last(
+    service: Service, inputs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    output = Output(tmp_path / "out")
+    for name in ("a.csv", "b.csv", "c.csv"):
+        write(ROWS.head(3), inputs / name)
+    for name, place in (("a.csv", ".unfinished-old"), ("b.csv", ".unfinished-new")):
+        (output.folder / place).mkdir(parents=True)
+        (output.folder / place / "file").write_text(name, encoding="utf-8")
+    os.utime(output.folder / ".unfinished-old", (0, 0))
+
+    first = run(service, inputs, output.folder)
+    told = caplog.text
+    again = run(service, inputs, output.folder)
+
+    assert [record.file for record in first.records] == ["c.csv", "a.csv", "b.csv"]
+    assert "so they are scored last: a.csv, b.csv." in told
+    assert (again.skipped, caplog.text) == (3, told)
+    assert [path.name for path in output.folder.glob(".*")] == [".unfinished-new"]
+
+
+def test_files_whose_names_are_odd_fail_alone_or_not_at_all(service: Service, inputs: Path, tmp_path: Path) -> None:
+    not_utf8, long, too_long = os.fsdecode(b"b\xff.csv"), f"c{'x' * 245}.CSV", f"d{'x' * 250}.csv"
+    for name in ("a.csv", not_utf8, long, too_long, "e.csv"):
+        ROWS.head(3).to_csv((inputs / name).open("w"), index=False)
+
+    for skipped in (0, 3):
+        outcome = run(service, inputs, tmp_path / "out")
+
+        assert [record.rows for record in outcome.records] == [3, 0, 3, 0, 3]
+        assert outcome.skipped == skipped
+        with pytest.raises(UserError, match=r"(?s)b\\xff.csv: this name is not UTF-8.*x.csv: this name is too long"):
+            batch_output.check(outcome.records, max_rejected=1)
+
+
+def test_names_of_columns_and_folders_are_only_names(service: Service, inputs: Path, tmp_path: Path) -> None:
+    (inputs / "year=2026").mkdir()
+    write(ROWS.head(3), inputs / "year=2026" / "A.PARQUET")
+
+    run(service, inputs, tmp_path / "out")
+
+    assert "year" not in pl.read_parquet(tmp_path / "out" / "scores" / "year=2026" / "A.PARQUET").columns
+
+
+def test_repeated_features_are_numbers_whether_a_row_was_bad_or_not(
+    service: Service, inputs: Path, tmp_path: Path
+) -> None:
+    whole = ROWS.head(3).round(0).astype(int).astype(str)
+    write(whole, inputs / "a.csv")
+    write(pd.concat([whole, whole.head(1).assign(**{FIRST: "x"})]), inputs / "b.csv")
+
+    for ending in (".csv", ".parquet"):
+        run(service, inputs, tmp_path / ending, ending=ending, keep_features=True)
+
+    scores = [pl.read_parquet(file) for file in sorted((tmp_path / ".parquet" / "scores").iterdir())]
+    assert scores[0].equals(scores[1])
+    assert set(scores[0].select(FEATURES).dtypes) == {pl.Float64}
+    good, bad = sorted((tmp_path / ".csv" / "scores").iterdir())
+    assert good.read_bytes() == bad.read_bytes()
+
+
+OWN = {
+    "label": ("label", True),
+    "reason": ("reason", True),
+    "row": ("row", False),
+    "score": ("score", False),
+    "model": ("model_name", False),
+    "usable": ("row can be scored", False),
+    "reasons": ("why it cannot", False),
+    "number": (f"{FIRST} as a number", False),
+    "twice": (FIRST, False),
+    "renamed": (f"{FIRST}_duplicated_0", True),
+}
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_a_column_is_refused_only_if_scoring_adds_one_of_its_name(
+    service: Service, inputs: Path, tmp_path: Path, kind: str
+) -> None:
+    name, taken = OWN[kind]
+    fits = taken and not (name == "label" and service.model.labels)
+    header, *rows = ROWS.head(3).to_csv(index=False).splitlines()
+    (inputs / "a.csv").write_text("\n".join([f"{header},{name}", *(f"{row},mine" for row in rows)]), encoding="utf-8")
+
+    outcome = run(service, inputs, tmp_path / "out")
+
+    assert bool(outcome.records[0].error) != fits, outcome.records[0].error
+    if fits:
+        assert read(tmp_path / "out" / "scores" / "a.csv")[name].to_list() == ["mine"] * 3
+
+
+def test_a_reason_of_ones_own_is_not_mixed_up_with_ours(service: Service, inputs: Path, tmp_path: Path) -> None:
+    frame = ROWS.head(3).assign(reason="mine")
+    frame.loc[1, FIRST] = None
+    write(frame, inputs / "a.parquet")
+
+    outcome = run(service, inputs, tmp_path / "out")
+
+    assert outcome.records[0].error.endswith("has a column reason already, which rejected rows get: rename it.")
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("named", ["", "*/*.csv", "**/*.csv"], ids=["folder", "pattern", "recursive"])
+def test_a_folder_that_cannot_be_read_is_named(
+    service: Service, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    for folder in ("a", "locked"):
+        (inputs / folder).mkdir()
+        write(ROWS, inputs / folder / "a.csv")
+    real = os.scandir
+
+    def scandir(path: Path) -> Any:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr("os.scandir", scandir)
+
+    with pytest.raises(UserError, match=r"inputs/locked cannot be read: Permission denied"):
+        run(service, inputs / named, tmp_path / "out")
 
 
 def test_files_of_the_same_name_and_time_in_other_folders_are_others(service: Service, tmp_path: Path) -> None:
@@ -418,6 +641,7 @@ def test_files_of_the_same_name_and_time_in_other_folders_are_others(service: Se
         os.utime(tmp_path / folder / "a.csv", (0, 0))
         outcome = run(service, tmp_path / folder, tmp_path / "out")
     (tmp_path / "two" / "a.csv").rename(tmp_path / "two" / "b.csv")
+    (tmp_path / "out" / "scores" / ".of-another-program").touch()
 
     renamed = run(service, tmp_path / "two", tmp_path / "out")
 
@@ -465,11 +689,14 @@ def test_a_pattern_or_a_folder_names_files_by_their_place(service: Service, inpu
 
     assert [record.file for record in by_pattern.records] == ["x/[1].csv"]
     assert [record.file for record in by_folder.records] == ["x/[1].csv", "y/[1].csv"]
+    assert [run(service, f"{inputs}/{every}", tmp_path / "3").left_out for every in ("*/*", "**/*")] == [1, 1]
+    assert not list((tmp_path / "3").rglob(".hidden"))
     assert (tmp_path / "two" / "scores" / "y" / "[1].csv").exists()
 
 
 PLACES = {
-    "nothing": ("empty", "out", "there is no CSV or Parquet file"),
+    "nothing": ("empty", "out", "there is no CSV or Parquet file. `make run` puts a sample"),
+    "nowhere": ("nowhere", "out", "does not exist. `make run` makes"),
     "below the inputs": ("in", "in/out", "choose another folder for the scores"),
     "in a folder of a recursive pattern": ("in/**/*.csv", "in/out", "choose another folder for the scores"),
     "where the input is": ("in/scores/a.csv", "in", "would be replaced by its scores"),
@@ -538,13 +765,16 @@ def test_the_flags_decide_what_is_written_and_what_is_allowed(
         workspace_with_champion.call(*words)
     for flags in ((), ("--overwrite",)):
         workspace_with_champion.call(*words, *more, *flags)
-    with pytest.raises(SystemExit):
-        workspace_with_champion.call(*words, "--max-rejected", "7")
+    for wrong in ("7", "nan"):
+        with pytest.raises(SystemExit):
+            workspace_with_champion.call(*words, "--max-rejected", wrong)
 
     assert FIRST in pl.read_parquet("out/scores/a.csv.parquet").columns
     assert "files were scored before" not in caplog.text
     assert "1 more files of scores are there" in caplog.text
-    assert "7 is not between 0 and 1" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "7 is not between 0 and 1" in told
+    assert "nan is not between 0 and 1" in told
     workspace_with_champion.call(*words, *more)
     assert "1 of these files were scored before" in caplog.text
 

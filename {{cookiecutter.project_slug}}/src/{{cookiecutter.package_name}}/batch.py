@@ -5,6 +5,7 @@ in <output>/records. Run again, it skips what is recorded: so a run that was kil
 """
 
 import argparse
+import dataclasses
 import logging
 import sys
 import tempfile
@@ -13,12 +14,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from . import batch_output, scoring, tracking
-from .batch_input import FORMATS, find
+from . import batch_output, registry, scoring, tracking
+from .batch_input import FORMATS, Found, find, shown
 from .batch_output import Output, Record
 from .choose import add_choice, choose
 from .program import UserError, program
-from .registry import fetch_for_serving
 from .scoring import Service
 
 MAX_REJECTED = 0.01
@@ -53,44 +53,50 @@ class Progress:
 
 
 class Outcome(NamedTuple):
-    """What a run did: a record for each file, how many files it skipped, rows of the others, how long it took."""
+    """What a run did: a record for each file, how many it skipped, rows of the others, its time, what it left out."""
 
     records: list[Record]
     skipped: int
     rows: int
     seconds: float
+    left_out: int
 
 
 def run(service: Service, named: str, output: Output, overwrite: bool = False) -> Outcome:
     """Score the files that a path names, but those that are recorded."""
-    files = inputs(named, output)
-    batch_output.forget(output.folder / batch_output.SUMMARY)
+    found = find(named)
+    files = inputs(found, output)
+    with batch_output.writing(summary := output.folder / batch_output.SUMMARY):
+        summary.unlink(missing_ok=True)
+    last = batch_output.interrupted(output) & files.keys()  # a corrupt file can end the program, and is to end no other
+    if last:
+        told = ", ".join(sorted(map(shown, last)))
+        log.info("A run began these and did not finish them, so they are scored last: %s.", told)
     began, records, skipped = time.monotonic(), [], 0
     with closing(Progress(len(files))) as progress:
-        for file, source in files.items():
+        for file in sorted(files, key=last.__contains__):
+            source = files[file]
             record = batch_output.wanted(service, output, source, file)
             earlier = None if overwrite else batch_output.scored_before(output, record)
             skipped += earlier is not None
-            if overwrite:
-                batch_output.forget(output.begun(file))
             records.append(earlier or batch_output.score(service, output, source, record, progress.show))
             progress.finish(0 if earlier else records[-1].rows + records[-1].rejected)
-        return Outcome(records, skipped, progress.rows, time.monotonic() - began)
+        return Outcome(records, skipped, progress.rows, time.monotonic() - began, found.left_out)
 
 
-def inputs(named: str, output: Output) -> dict[str, Path]:
-    """Return the files that a path names, by their place, or raise if scores would take an input's place, or be one."""
-    folder, files = find(named)
-    recursive = Path(named).is_dir() or "**" in Path(named).parts  # else scores lie deeper than what it matches
+def inputs(searched: Found, output: Output) -> dict[str, Path]:
+    """Return files by their place, or raise if scores would take the place of one, or be one."""
+    folder, files = searched.folder, searched.files
     found = {source.relative_to(folder).as_posix(): source for source in files}
     written: dict[Path, Path] = {}
     for file, source in found.items():
         scores = output.scores(file)
         if (other := written.setdefault(scores, source)) is not source:
             raise UserError(f"{other} and {source} would both have their scores in {scores}: score them apart.")
-        if scores.exists() and scores.resolve() == source.resolve():
+        if scores.resolve() == source.resolve():
             raise UserError(f"{source} would be replaced by its scores: choose another folder for them.")
-    if recursive and output.folder.resolve().is_relative_to(folder.resolve()):
+    # a pattern that is not recursive matches nothing as deep as scores lie
+    if searched.recursive and output.folder.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"{output.folder} is in {folder}, which holds inputs: choose another folder for the scores.")
     return found
 
@@ -99,8 +105,8 @@ def load_chosen(chosen: argparse.Namespace) -> Service:
     """Fetch and load the version that the flags choose."""
     with tempfile.TemporaryDirectory() as folder:
         with tracking.store() as client:
-            fetch_for_serving(choose(client, chosen), Path(folder))
-        return scoring.load(Path(folder))
+            registry.fetch_for_serving(choose(client, chosen), Path(folder))
+        return dataclasses.replace(scoring.load(Path(folder)), digest=registry.digest(Path(folder, "model")))
 
 
 def share(text: str) -> float:
@@ -125,20 +131,22 @@ def main() -> None:
     arguments = parser.parse_args()
 
     output = Output(arguments.output, arguments.format and f".{arguments.format}", arguments.keep_features)
-    inputs(arguments.input, output)  # before a model is fetched
+    inputs(find(arguments.input), output)  # before a model is fetched
     service = load_chosen(arguments)
     report(output, run(service, arguments.input, output, arguments.overwrite), arguments.max_rejected)
 
 
 def report(output: Output, outcome: Outcome, max_rejected: float) -> None:
     """Say what happened, write it down, and raise if not all is well."""
-    records, skipped, now, seconds = outcome
+    records, skipped, now, seconds, left_out = outcome
     rows, rejected = sum(record.rows for record in records), sum(record.rejected for record in records)
     which = f"version {records[0].model_version} of {records[0].model_name}"
     scored = len(records) - sum(bool(record.error) for record in records)
     log.info("Scored with %s: %s rows of %d of %d files.", which, f"{rows:,}", scored, len(records))
     if skipped:
         log.info("%d of these files were scored before.", skipped)
+    if left_out:
+        log.info("Left out: %d files that are neither CSV nor Parquet by their names.", left_out)
     log.info("%.2f s: %s rows a second.", seconds, f"{now / seconds:,.0f}")
     log.info("Rejected: %s rows.", f"{rejected:,}")
     log.info("Scores: %s", (output.folder / "scores").resolve())

@@ -1,21 +1,25 @@
 """A folder of scores: for each input its scores, its rejected rows, and a record of what became of it, written last."""
 
 import json
+import os
 import shutil
+import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from polars.exceptions import PolarsError
 
-from .batch_input import UnreadableError, form
+from .batch_input import UnreadableError, form, hidden, shown
 from .program import UserError, write_text
-from .score_file import Job, score_file
+from .score_file import Job, move, score_file
 from .scoring import Service
 
 SUMMARY = "summary.json"
-MOST_DEATHS = 2
+UNFINISHED, BEGUN = ".unfinished-", "file"
+A_DAY, LONGEST_NAME = 24 * 60 * 60, 255  # seconds, bytes
 
 
 class Record(NamedTuple):
@@ -27,14 +31,13 @@ class Record(NamedTuple):
     modified: int
     model_name: str
     model_version: int
+    model_digest: str
     keep_features: bool
     rows: int = 0
     rejected: int = 0
+    scores_bytes: int = 0
+    rejected_bytes: int = 0
     error: str = ""
-
-    @property
-    def made_of(self) -> tuple[object, ...]:
-        return self[:7]
 
 
 class Output(NamedTuple):
@@ -57,9 +60,6 @@ class Output(NamedTuple):
     def record(self, file: str) -> Path:
         return self.folder / "records" / f"{self.name(file)}.json"
 
-    def begun(self, file: str) -> Path:
-        return self.folder / "records" / f"{self.name(file)}.begun"
-
 
 def wanted(service: Service, output: Output, source: Path, file: str) -> Record:
     """Return the record of a file that was not looked into yet."""
@@ -68,7 +68,8 @@ def wanted(service: Service, output: Output, source: Path, file: str) -> Record:
         size, modified = found.st_size, found.st_mtime_ns
     except OSError:
         size = modified = 0
-    return Record(file, str(source.resolve()), size, modified, service.name, service.version, output.keep_features)
+    model = (service.name, service.version, service.digest)
+    return Record(file, str(source.resolve()), size, modified, *model, output.keep_features)
 
 
 def read(path: Path) -> Record:
@@ -82,23 +83,36 @@ def scored_before(output: Output, record: Record) -> Record | None:
         found = read(output.record(record.file))
     except (OSError, ValueError, TypeError):
         return None
-    same = found.made_of == record.made_of and not found.error and output.scores(record.file).exists()
+    made_of = slice(Record._fields.index("rows"))
+    same = found[made_of] == record[made_of] and not found.error and is_whole(output, found)
     return found if same else None
 
 
+def is_whole(output: Output, record: Record) -> bool:
+    """Tell whether scores and rejected rows are there, as large as they were made."""
+    places = output.scores(record.file), output.rejected(record.file)
+    found = [place.stat().st_size if place.exists() else 0 for place in places]
+    return found == [record.scores_bytes, record.rejected_bytes]
+
+
 @contextmanager
-def begun(path: Path, record: Record) -> Iterator[None]:
-    """Leave a line behind where the process dies, and raise if it did so twice: a corrupt file can abort polars."""
-    line = json.dumps(record.made_of)
-    deaths = [one for one in path.read_text(encoding="utf-8").splitlines() if one == line] if path.exists() else []
-    if len(deaths) >= MOST_DEATHS:
-        died = f"the program died {MOST_DEATHS} times while it scored this"
-        raise UnreadableError(f"{record.file}: {died}: take it out, or try again with --overwrite.")
-    write_text(path, "\n".join([*deaths, line]))
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
+def working(folder: Path) -> Iterator[Path]:
+    """Give a folder of one's own to make files in: no other run writes them, and they get their names when whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as name:
+        yield Path(name)
+
+
+def interrupted(output: Output) -> set[str]:
+    """Return what runs began and did not finish, and take away what is left of those that ended a day ago."""
+    began = set()
+    for path in output.folder.glob(f"{UNFINISHED}*"):
+        with suppress(OSError):  # the run goes on, and has just finished this
+            began.add(os.fsdecode((path / BEGUN).read_bytes()))
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > A_DAY:
+                shutil.rmtree(path, ignore_errors=True)
+    return {file for file in began if not output.record(file).exists()}
 
 
 def score(
@@ -109,20 +123,34 @@ def score(
     What cannot be written is a `UserError`: it would happen to the next file as well.
     """
     file = record.file
+    if too_long(output.record(file)):
+        return record._replace(error=f"{shown(source)}: this name is too long for a record of it: shorten it.")
     scores, rejected = output.scores(file), output.rejected(file)
-    job = Job(source, scores, rejected, output.keep_features, told)
-    with writing(scores):
+    with writing(scores), working(output.folder) as work:
+        (work / BEGUN).write_bytes(os.fsencode(file))
         output.record(file).unlink(missing_ok=True)
+        job = Job(source, work, scores, rejected, output.keep_features, told)
         try:
-            with begun(output.begun(file), record):
-                score_file(service, job)
+            score_file(service, job)
             record = record._replace(rows=job.rows, rejected=job.bad)
+            record = record._replace(scores_bytes=job.scores_bytes, rejected_bytes=job.rejected_bytes)
         except UnreadableError as error:
             scores.unlink(missing_ok=True)
             rejected.unlink(missing_ok=True)
             record = record._replace(error=str(error))
-        write_text(output.record(file), json.dumps(record._asdict()) + "\n")
+        keep(record, output.record(file), work)
     return record
+
+
+def too_long(path: Path) -> bool:
+    return len(os.fsencode(path.name)) > LONGEST_NAME
+
+
+def keep(record: Record, path: Path, work: Path) -> None:
+    """Write a record, whole or not at all."""
+    made = work / "record"
+    made.write_text(json.dumps(record._asdict()) + "\n", encoding="utf-8")
+    move(made, path)
 
 
 @contextmanager
@@ -133,12 +161,6 @@ def writing(path: Path) -> Iterator[None]:
     except (PolarsError, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path} cannot be written: {reason}. What is recorded stays; run again to go on.") from error
-
-
-def forget(path: Path) -> None:
-    """Take away what a former run left."""
-    with writing(path):
-        path.unlink(missing_ok=True)
 
 
 def conclude(output: Path, records: list[Record], **more: float) -> dict[str, object]:
@@ -159,18 +181,23 @@ def conclude(output: Path, records: list[Record], **more: float) -> dict[str, ob
 
 def others(output: Output, records: list[Record]) -> int:
     """Count the files of scores that are of none of these records."""
-    ours = {output.scores(record.file) for record in records}
-    return sum(path.is_file() and path not in ours for path in (output.folder / "scores").rglob("*"))
+    ours, folder = {output.scores(record.file) for record in records}, output.folder / "scores"
+    visible = (path for path in folder.rglob("*") if not hidden(path.relative_to(folder)))
+    return sum(path.is_file() and path not in ours for path in visible)
 
 
 def copy(output: Output, record: Record, target: Path) -> None:
-    """Copy all that there is of a file to another folder, the record last."""
-    for place in (output.scores, output.rejected, output.record):
-        path = place(record.file)
-        if path.exists():
-            copied = target / path.relative_to(output.folder)
-            copied.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copied)
+    """Copy what there is of a file to another folder, each whole or not at all, and its record last."""
+    there = output._replace(folder=target)
+    if too_long(there.record(record.file)):
+        return
+    there.record(record.file).unlink(missing_ok=True)
+    with working(target) as work:
+        for place, copied in ((output.scores, there.scores), (output.rejected, there.rejected)):
+            if not record.error and place(record.file).exists():
+                shutil.copyfile(place(record.file), work / "copy")
+            move(work / "copy", copied(record.file))
+        keep(record, there.record(record.file), work)
 
 
 def check(records: list[Record], max_rejected: float, max_failed: int = 0) -> None:

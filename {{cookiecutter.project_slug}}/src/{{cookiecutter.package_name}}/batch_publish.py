@@ -8,9 +8,13 @@ from pathlib import Path
 
 from . import batch_output, tracking
 from .batch import MAX_REJECTED, share
-from .batch_input import FORMATS, form
+from .batch_input import below, shown
 from .batch_output import SUMMARY, Output, Record
+from .batch_step import GIVEN
 from .program import UserError, program
+
+LOST = "was scored, but its scores or rejected rows are absent or cut short"
+UNSCORED = "was not scored, and the log of step score says why"  # its process ended, or took too long, each time
 
 log = logging.getLogger(__name__)
 
@@ -24,19 +28,22 @@ def publish(rows: Path, scored: Path, target: Path, max_rejected: float, max_fai
     """Copy scores and rejected rows, and return the summary, which is written last."""
     records = [batch_output.read(path) for path in sorted((scored / "records").rglob("*.json"))]
     check_version(records)
-    records += unscored(rows, records)
+    given = set(json.loads((scored / GIVEN).read_text(encoding="utf-8")))
+    records = [record if batch_output.is_whole(Output(scored), record) else failed(record, LOST) for record in records]
+    absent = sorted(given - {record.file for record in records})
+    records += [failed(records[0]._replace(file=file, source=file, size=0, modified=0), UNSCORED) for file in absent]
+    if late := below(rows) - {record.file for record in records}:
+        log.info("Arrived meanwhile, not scored: %s.", ", ".join(sorted(map(shown, late))))
     batch_output.check(records, max_rejected, max_failed)
     for record in records:
         batch_output.copy(Output(scored), record, target)
     return batch_output.conclude(target, records)
 
 
-def unscored(rows: Path, records: list[Record]) -> list[Record]:
-    """Return a record of its failure for each input that has none: its process ended, or took too long, each time."""
-    files = {path.relative_to(rows).as_posix() for path in rows.rglob("*") if form(path) in FORMATS and path.is_file()}
-    absent = sorted(files - {record.file for record in records})
-    why = "was not scored, and the log of step score says why"
-    return [records[0]._replace(file=file, rows=0, rejected=0, error=f"{file} {why}.") for file in absent]
+def failed(record: Record, why: str) -> Record:
+    """Return the record of a file without scores."""
+    error = f"{shown(record.file)} {why}."
+    return record._replace(rows=0, rejected=0, scores_bytes=0, rejected_bytes=0, error=error)
 
 
 def check_version(records: list[Record]) -> None:

@@ -5,6 +5,7 @@ name of each file that was; a file that is not among them counts towards BATCH_E
 """
 
 import argparse
+import json
 import logging
 import sys
 import tempfile
@@ -12,10 +13,13 @@ from pathlib import Path
 
 from . import batch_output
 from .batch import load_chosen
-from .batch_input import FORMATS, form
+from .batch_input import FORMATS, below, form, shown
 from .batch_output import Output
 from .choose import add_choice
 from .program import set_up_logging
+from .score_file import move
+
+GIVEN = "given.json"
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +31,10 @@ class Worker:
         arguments = parse(words)
         self.rows, self.scored = arguments.rows, arguments.scored
         self.service = load_chosen(arguments)
+        if not (self.scored / GIVEN).exists():  # what comes later is not asked for
+            with batch_output.working(self.scored) as work:
+                (work / GIVEN).write_text(json.dumps(sorted(below(self.rows))), encoding="utf-8")
+                move(work / GIVEN, self.scored / GIVEN)
         log.info("Scoring with version %d of %s.", self.service.version, self.service.name)
 
     def run(self, files: list[str]) -> list[str]:
@@ -41,7 +49,7 @@ class Worker:
             wanted = batch_output.wanted(self.service, output, source, name)._replace(source=name)
             record = batch_output.score(self.service, output, source, wanted)
             batch_output.copy(output, record, self.scored)
-        log.info("%s: %d rows, %d rejected. %s", name, record.rows, record.rejected, record.error)
+        log.info("%s: %d rows, %d rejected. %s", shown(name), record.rows, record.rejected, record.error)
         return not record.error
 
 

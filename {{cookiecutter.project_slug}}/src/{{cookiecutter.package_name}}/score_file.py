@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +21,7 @@ from .batch_input import (
     SCORE,
     USABLE,
     VERSION,
+    WHY,
     UnreadableError,
     form,
     has_bare_commas,
@@ -39,15 +39,18 @@ UNWRITABLE = selectors.nested() | selectors.binary() | selectors.duration()  # i
 
 @dataclass
 class Job:
-    """A file on its way: where it comes from and goes to, and how many of its rows went there so far."""
+    """A file on its way: where it comes from, is made and goes to, and how much of it went there so far."""
 
     source: Path
+    work: Path
     scores: Path
     rejected: Path
     keep_features: bool = False
     told: Callable[[int], None] = lambda rows: None
     rows: int = 0
     bad: int = 0
+    scores_bytes: int = 0
+    rejected_bytes: int = 0
 
     @cached_property
     def has_blank_lines(self) -> bool:
@@ -60,37 +63,35 @@ def score_file(service: Service, job: Job) -> None:
 
     Raises `UnreadableError` for what is wrong with the file, and whatever writing raises.
     """
-    columns = service.model.columns
+    columns, added = service.model.columns, (ROW, SCORE, *([LABEL] if service.model.labels else []), MODEL, VERSION)
     try:
-        write(service, job, scan(job.source, columns))
+        write(service, job, scan(job.source, columns, added))
     except UnreadableError:
         if form(job.source) != ".csv":
             raise
-        write(service, job, scan(job.source, columns, as_text=True))
+        write(service, job, scan(job.source, columns, added, as_text=True))
 
 
 def write(service: Service, job: Job, rows: pl.LazyFrame) -> None:
     """Score rows into new files, and put those in the place of what was there."""
     job.rows = job.bad = 0
     check(job, rows)
-    with unfinished(job.scores, "scores") as scores, unfinished(job.scores, "rejected") as rejected:
+    scores, rejected = job.work / "scores", job.work / "rejected"
+    rejected.unlink(missing_ok=True)
 
-        def scored() -> Iterator[pl.DataFrame]:
-            for piece in pieces(rows, job.source):
-                good, bad = score(service, job, piece)
-                if bad is not None and len(bad):
-                    set_apart(bad, rejected)
-                    job.bad += len(bad)
-                job.rows += len(good)
-                job.told(job.rows + job.bad)
-                yield good
+    def scored() -> Iterator[pl.DataFrame]:
+        for piece in pieces(rows, job.source):
+            good, bad = score(service, job, piece)
+            if bad is not None and len(bad):
+                set_apart(job.source, bad, rejected)
+                job.bad += len(bad)
+            job.rows += len(good)
+            job.told(job.rows + job.bad)
+            yield good
 
-        save(scored(), scores, form(job.scores))
-        job.rejected.unlink(missing_ok=True)
-        if job.bad:
-            job.rejected.parent.mkdir(parents=True, exist_ok=True)
-            rejected.replace(job.rejected)
-        scores.replace(job.scores)
+    save(scored(), scores, form(job.scores))
+    job.rejected_bytes = move(rejected, job.rejected)
+    job.scores_bytes = move(scores, job.scores)
 
 
 def check(job: Job, rows: pl.LazyFrame) -> None:
@@ -101,21 +102,22 @@ def check(job: Job, rows: pl.LazyFrame) -> None:
         raise UnreadableError(f"{job.source}: CSV cannot hold column {', '.join(names)}: leave out --format csv.")
 
 
-@contextmanager
-def unfinished(path: Path, what: str) -> Iterator[Path]:
-    """Give a place to write to, beside where a file will be, and leave nothing there in the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    place = path.with_name(f".{path.name}.{what}")
-    place.unlink(missing_ok=True)
-    try:
-        yield place
-    finally:
+def move(made: Path, place: Path) -> int:
+    """Put a file, or nothing if none was made, in the place of what was there, and return its size."""
+    if not made.exists():
         place.unlink(missing_ok=True)
+        return 0
+    place.parent.mkdir(parents=True, exist_ok=True)
+    size = made.stat().st_size
+    made.replace(place)
+    return size
 
 
-def set_apart(rows: pl.DataFrame, path: Path) -> None:
+def set_apart(source: Path, rows: pl.DataFrame, path: Path) -> None:
     """Add rejected rows to a CSV file, what it can hold of them."""
-    plain = rows.select(ROW, REASON, ~(UNWRITABLE | selectors.by_name(ROW, REASON)))
+    if REASON in rows.columns:
+        raise UnreadableError(f"{source} has a column {REASON} already, which rejected rows get: rename it.")
+    plain = rows.select(ROW, pl.col(WHY).alias(REASON), ~(UNWRITABLE | selectors.by_name(ROW, WHY)))
     with path.open("ab") as file:
         plain.write_csv(file, include_header=file.tell() == 0)
 
@@ -143,10 +145,12 @@ def score(service: Service, job: Job, piece: pl.DataFrame) -> tuple[pl.DataFrame
     usable, rejected = split(piece, columns, lambda: job.has_blank_lines)
     predictions = predict(service, job.source, usable)
     if not (finite := np.isfinite(predictions)).all():
-        infinite = usable.filter(~finite).with_columns(pl.lit(TOO_LARGE).alias(REASON))
+        infinite = usable.filter(~finite).with_columns(pl.lit(TOO_LARGE).alias(WHY))
         infinite = infinite.drop(USABLE, *map(number, columns))
         rejected = infinite if rejected is None else pl.concat([rejected, infinite])
         usable, predictions = usable.filter(finite), predictions[finite]
+    if job.keep_features:  # as numbers, since a file with a row that has none is read as text
+        usable = usable.with_columns(pl.col(number(name)).alias(name) for name in columns)
     made = {USABLE, *map(number, columns), *(() if job.keep_features else columns)}
     kept = usable[[name for name in usable.columns if name not in made]]
     return kept.hstack(answer(service, predictions)), rejected

@@ -35,6 +35,7 @@ class Service:
     model: Model
     name: str
     version: int
+    digest: str = ""  # of its files, where scores are compared with former ones
 
 
 class Answer(NamedTuple):
