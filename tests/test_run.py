@@ -24,6 +24,7 @@ def commands(readme):
     return block(readme.read_text(encoding="utf-8"), "bash")
 
 
+@pytest.mark.prove
 def test_the_template_s_first_commands_work_on_a_fresh_copy(snapshot):
     told = run("bash", "-euc", commands(snapshot / "README.md"), cwd=snapshot)
 
@@ -83,7 +84,10 @@ class Lively(NamedTuple):
         parameters.write_text(re.sub(rf"\b{name}: .*", argument, parameters.read_text("utf-8")), encoding="utf-8")
 
 
-@pytest.fixture(scope="module", params=["diabetes", pytest.param("safe_driver", marks=pytest.mark.prove)])
+SAFE_DRIVER = pytest.param("safe_driver", marks=pytest.mark.prove)
+
+
+@pytest.fixture(scope="module", params=["diabetes", SAFE_DRIVER])
 def lively(request, cookies_session, tmp_path_factory):
     """Return a project in a folder with an awkward name."""
     folder = tmp_path_factory.mktemp("in") / "my #1 project (new)"
@@ -132,6 +136,7 @@ def test_a_failing_step_fails_the_run_with_a_sentence(lively):
     assert "Traceback" not in told
 
 
+@pytest.mark.parametrize("lively", [SAFE_DRIVER], indirect=True)
 def test_lint_passes_in_the_project(lively):
     lively.make("lint")
 

@@ -19,7 +19,7 @@ class Build(NamedTuple):
     model: dict | None
 
 
-@pytest.fixture(scope="module", params=ARGUMENTS)
+@pytest.fixture(scope="module", params=["diabetes", pytest.param("safe_driver", marks=pytest.mark.prove)])
 def project(request, cookies_session, environment, tmp_path_factory):
     with working(cookies_session, environment, request.param, tmp_path_factory.mktemp("azure")) as project:
         yield project
