@@ -207,6 +207,7 @@ def test_a_service_that_is_not_there_is_told(stub: Stub) -> None:
         smoke_test.smoke_test(url)
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")  # of who reads the log
 def test_a_folder_is_served_scored_and_the_service_stopped(
     served: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

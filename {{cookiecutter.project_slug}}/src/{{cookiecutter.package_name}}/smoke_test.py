@@ -167,15 +167,18 @@ def service(folder: Path) -> Iterator[str]:
     command = [sys.executable, "-m", f"{__package__}.app", "--folder", str(folder), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
+        rest = Thread(target=deque, args=(process.stdout, 0), daemon=True)
         try:
             told = process.stdout.readline().strip()
             if " on http://" not in told:
                 raise UserError(f"The service did not start: {told or 'it printed nothing'}")
             log.info("%s", told)
-            Thread(target=deque, args=(process.stdout, 0), daemon=True).start()  # a full pipe would stop the service
+            rest.start()  # a full pipe would stop the service
             yield told.rpartition(" on ")[2]
         finally:
             process.terminate()
+            if rest.ident:
+                rest.join()  # else it would read from what is closed
 
 
 def tell(predictions: Numbers) -> None:
