@@ -207,14 +207,22 @@ def test_a_service_that_is_not_there_is_told(stub: Stub) -> None:
         smoke_test.smoke_test(url)
 
 
-@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")  # of who reads the log
 def test_a_folder_is_served_scored_and_the_service_stopped(
     served: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     monkeypatch.chdir(SRC)
     monkeypatch.setattr("sys.argv", ["smoke_test", "--folder", str(served)])
+    read = threading.Event()
+
+    def read_slowly(lines: Iterator[str], _: int) -> None:
+        list(lines)
+        time.sleep(0.3)
+        read.set()
+
+    monkeypatch.setattr(smoke_test, "deque", read_slowly)
 
     smoke_test.main()
 
     assert "Smoke test successful." in caplog.text
+    assert read.is_set(), "what the service prints is read to its end before it is closed"
