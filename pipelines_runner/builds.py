@@ -1,6 +1,6 @@
 """What Azure DevOps answers a job that asks about builds and their artifacts.
 
-learn.microsoft.com/rest/api/azure/devops/build/builds/get and .../artifacts/list
+learn.microsoft.com/rest/api/azure/devops/build/builds/get, .../artifacts/list and .../leases/add
 """
 
 import json
@@ -34,7 +34,13 @@ def answering(agent: Agent) -> Iterator[list[str]]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
-            status, content = answer(agent, self.path, self.headers.get("Authorization", ""))
+            self.send(*answer(agent, self.path, self.headers.get("Authorization", "")))
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send(*lease(agent, self.path, self.headers.get("Authorization", ""), body))
+
+        def send(self, status: HTTPStatus, content: dict[str, Any]) -> None:
             self.send_response(status)
             if status == HTTPStatus.FOUND:
                 self.send_header("Location", "https://login.example.com/")
@@ -70,12 +76,27 @@ def answer(agent: Agent, path: str, authorization: str) -> tuple[HTTPStatus, dic
     return HTTPStatus.OK, artifacts(found) if match[3] else about(found, agent)
 
 
+def lease(agent: Agent, path: str, authorization: str, body: Any) -> tuple[HTTPStatus, dict[str, Any]]:
+    """Keep builds for some days."""
+    url = urlsplit(path)
+    if authorization != f"Bearer {TOKEN}":
+        return HTTPStatus.FOUND, {}
+    if url.path != f"/{agent.predefined['System.TeamProjectId']}/_apis/build/retention/leases" or not url.query:
+        return HTTPStatus.BAD_REQUEST, {"message": f"{path} is not known here."}
+    for one in body:
+        if one.keys() != {"daysValid", "definitionId", "ownerId", "protectPipeline", "runId"}:
+            return HTTPStatus.BAD_REQUEST, {"message": f"{sorted(one)} make no lease."}
+        agent.leases.setdefault(str(one["runId"]), []).append(one["daysValid"])
+    return HTTPStatus.OK, {"count": len(body), "value": body}
+
+
 def about(build: Build, agent: Agent) -> dict[str, Any]:
     files = list(agent.pipelines.values())
     definition = {"id": files.index(build.file) + 1, "name": list(agent.pipelines)[files.index(build.file)]}
     branch = agent.predefined["Build.SourceBranch"]
     ended = {"status": "completed", "result": RESULTS[build.result]}
-    return {"id": int(build.number), **ended, "sourceBranch": branch, "deleted": False, "definition": definition}
+    source = {"sourceBranch": branch, "sourceVersion": build.commit}
+    return {"id": int(build.number), **ended, **source, "deleted": False, "definition": definition}
 
 
 def artifacts(build: Build) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -24,6 +25,7 @@ OF_A_JOB = {
 OF_A_DEPLOYMENT = (OF_A_JOB - {"job"}) | {"deployment", "environment"}
 OF_A_STAGE = {"stage", "displayName", "dependsOn", "condition", "variables", "jobs"}
 RUNTIME = re.compile(r"\$\[(.*)\]", re.DOTALL)
+NO_COMMIT = "0" * 40
 INVOKE = "ms-air-aiagility.vss-services-azureml.azureml-restApi-task.MLPublishedPipelineRestAPITask@0"
 ON_SERVER = {"ManualValidation@1", INVOKE}  # tasks that run without an agent, and only so
 Tasks = Mapping[str, Callable[[Step], None]]
@@ -49,6 +51,7 @@ class Build:
     number: str
     file: str
     branch: str
+    commit: str = NO_COMMIT
 
     @property
     def result(self) -> str:
@@ -81,6 +84,7 @@ class Agent:
     canceled: tuple[str, ...] = ()  # jobs, as stage.job, that somebody cancels when they start
     pipelines: Mapping[str, str] = field(default_factory=dict)  # by their names in the organisation, the files
     builds: list[Build] = field(default_factory=list)  # all there were
+    leases: dict[str, list[int]] = field(default_factory=dict)  # by the number of a build, for how many days it is kept
 
     def run(self, file: str, *, number: str = "", after: Build | None = None, **given: Any) -> Build:
         """Run a root pipeline with these values of its parameters; a build with the number of another is its re-run.
@@ -90,25 +94,30 @@ class Agent:
         attempts = len(list(self.folder.glob("build-*"))) + 1
         folder = self.folder / f"build-{attempts}"
         folder.mkdir(parents=True)
-        predefined = {**self.predefined, "Build.BuildId": number or str(attempts)}
+        commit = after.commit if after else commit_of(self.root)
+        predefined = {**self.predefined, "Build.BuildId": number or str(attempts), "Build.SourceVersion": commit}
+        known = list(self.pipelines.values())
+        predefined["System.DefinitionId"] = str(known.index(file) + 1 if file in known else 0)
         if after:
             predefined |= {"Build.Reason": "ResourceTrigger", "Build.SourceBranch": after.branch}
-        pipeline = Expansion(self.root).pipeline(file, given, predefined, self.groups)
+        root = source(self.root, commit, folder / "sources")
+        pipeline = Expansion(root).pipeline(file, given, predefined, self.groups)
         runs = [Run(one.file, one.number, one.result, one.branch) for one in self.builds]
         cause = runs[self.builds.index(after)] if after else None
         predefined |= of_resources(pipelines(pipeline.get("resources")), self.pipelines, runs, cause)
         variables = {**predefined, **pipeline["variables"]}
         number = predefined["Build.BuildId"]
-        build = Build({}, self.folder / f"artifacts-{number}", number, file, predefined.get("Build.SourceBranch", ""))
+        artifacts, branch = self.folder / f"artifacts-{number}", predefined.get("Build.SourceBranch", "")
+        build = Build({}, artifacts, number, file, branch, commit)
         written = pipeline["stages"]
         by_default = {stage["stage"]: [earlier["stage"]] for earlier, stage in pairwise(written)}
         for stage, earlier in in_order(written, "stage", by_default, build.stages):
             check_keys(stage, OF_A_STAGE)
-            build.stages[stage["stage"]] = self.stage(stage, earlier, variables, folder, build.artifacts)
+            build.stages[stage["stage"]] = self.stage(stage, earlier, variables, Place(root, folder, build.artifacts))
         self.builds.append(build)
         return build
 
-    def stage(self, stage: Names, earlier: "Earlier", variables: dict[str, str], folder: Path, artifacts: Path) -> Ran:
+    def stage(self, stage: Names, earlier: "Earlier", variables: dict[str, str], place: "Place") -> Ran:
         variables = {**variables, **strings(stage.get("variables"))}
         names = {"variables": Known(variables), "dependencies": Known(named_results(earlier.direct))}
         if not true(evaluate(stage.get("condition", "succeeded()"), names, status_of(earlier))):
@@ -122,28 +131,27 @@ class Agent:
                 ran[job["job"]] = Ran(CANCELED)
             elif true(evaluate(job.get("condition", "succeeded()"), known, status_of(needed, is_canceled(earlier)))):
                 own = {name: runtime(value, known) for name, value in strings(job.get("variables")).items()}
-                ran[job["job"]] = self.job(
-                    job, {**variables, **own}, folder / f"{stage['stage']}-{job['job']}", artifacts
-                )
+                at = place._replace(folder=place.folder / f"{stage['stage']}-{job['job']}")
+                ran[job["job"]] = self.job(job, {**variables, **own}, at)
             else:
                 ran[job["job"]] = Ran(SKIPPED)
         outputs = {f"{name}.{output}": value for name, job in ran.items() for output, value in job.outputs.items()}
         return Ran(worst([job.result for job in ran.values() if job.result != SKIPPED]), ran, outputs=outputs)
 
-    def job(self, job: Names, variables: dict[str, str], folder: Path, artifacts: Path) -> Ran:
+    def job(self, job: Names, variables: dict[str, str], place: "Place") -> Ran:
         running = Job(
-            folder,
+            place.folder,
             variables=variables,
             environment=self.environment,
             connections=self.connections,
-            artifacts=artifacts,
+            artifacts=place.artifacts,
             on_server=job.get("pool") == "server",
         )
         if not job.get("pool"):
             raise PipelineError(f"Job {job['job']} does not say where it runs.")
         if not running.on_server:
             if "environment" not in job or any(step.get("checkout") == "self" for step in job["steps"]):
-                shutil.copytree(self.root, running.sources, symlinks=True)
+                shutil.copytree(place.root, running.sources, symlinks=True)
             running.sources.mkdir(parents=True, exist_ok=True)
             running.results.mkdir()
         for step in job["steps"]:
@@ -179,6 +187,31 @@ class Agent:
             if FAILED not in (step.result, step.asked_for):
                 break
         step.finish()
+
+
+def commit_of(root: Path) -> str:
+    """Return the commit that a repository is at; a folder without git is at none."""
+    if not (root / ".git").exists():
+        return NO_COMMIT
+    words = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def source(root: Path, commit: str, folder: Path) -> Path:
+    """Return the repository as it was at a commit: itself if it is there, else a copy. What git ignores comes along."""
+    if commit_of(root) in (commit, NO_COMMIT):
+        return root
+    shutil.copytree(root, folder, symlinks=True)
+    subprocess.run(["git", "-C", str(folder), "checkout", "--quiet", "--force", "--detach", commit], check=True)  # noqa: S607
+    return folder
+
+
+class Place(NamedTuple):
+    """What a build or a job of it has on this machine: the sources, a folder to work in, and where artifacts are."""
+
+    root: Path
+    folder: Path
+    artifacts: Path
 
 
 class Earlier(NamedTuple):

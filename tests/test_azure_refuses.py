@@ -143,13 +143,13 @@ def test_each_login_uploads_data_and_reaches_mlflow(project, tmp_path, login):
     expires = int(time.time()) + 3600
     answer = {"accessToken": token(expires), "expires_on": expires, "tenant": "t", "tokenType": "Bearer"}
     calls = az(tmp_path / "bin", f"cat <<'END'\n{json.dumps(answer)}\nEND")
-    settings = {"DATASET_NAME": f"data-{login}", "MODEL_BUILD_ID": "good", "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
+    settings = {"DATASET_NAME": f"data-{login}", "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
     if login == "azure_cli":
         settings["AZURE_FEDERATED_TOKEN_FILE"] = ""
     before = len(project.azure.requests())
 
     project.run("dataset", BUILD_BUILDID="any", **settings)
-    project.wait("any", **settings)
+    project.wait("good", **settings)
 
     made = project.azure.requests()[before:]
     used = {call["credential"] for call in made if "/mlflow/" in call["path"] or "/dataset/" in call["path"]}
@@ -511,15 +511,19 @@ def test_debug_shows_where_an_error_came_from(project):
     assert "has no version 7" in told.splitlines()[-1]
 
 
-def test_the_model_of_an_earlier_build_is_used_if_it_has_one_in_service(project):
-    assert "Nothing to run" in project.submit("later", MODEL_BUILD_ID="good")
-    project.wait("later", MODEL_BUILD_ID="good")
-    model = project.model()
+def test_waiting_again_hands_on_the_same_and_the_champion_can_be_asked_for(project):
+    project.wait("good")
+    registered = project.model()
+    project.wait("worse")
+    stays = project.model()
+    project.run("judged", BUILD_BUILDID="")
+    champion = project.model()
 
-    assert model["version"] == 1
-    assert "registered no model" in refusal(project.wait("later", code=1, MODEL_BUILD_ID="worse"))
+    assert (registered["version"], registered["registered"]) == (1, True)
+    assert stays == {**registered, "registered": False}
+    assert {**champion, "metrics": registered["metrics"]} == stays
+    assert "unheard-of has no run" in refusal(project.wait("unheard-of", code=1))
     assert project.model() is None
-    assert "unheard-of has no run" in refusal(project.wait("later", code=1, MODEL_BUILD_ID="unheard-of"))
 
 
 def test_after_all_is_withdrawn_the_next_candidate_needs_to_beat_nobody(project):
@@ -529,6 +533,9 @@ def test_after_all_is_withdrawn_the_next_candidate_needs_to_beat_nobody(project)
     project.change("alpha: 0.7")
 
     assert "The champion is none" in told
+    assert "has no version that may serve: nothing to do." in project.run("judged", BUILD_BUILDID="any")
+    assert project.model() is None
     assert "There is no champion to beat." in project.build("anew")
-    assert "withdrawn" in refusal(project.wait("later", code=1, MODEL_BUILD_ID="good"))
+    assert "withdrawn" in refusal(project.wait("good", code=1))
+    assert project.model() is None
     assert "done before" in refusal(project.run("withdraw", "--version", "1", code=1, BUILD_BUILDID="any"))

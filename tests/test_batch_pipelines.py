@@ -3,7 +3,7 @@
 import pytest
 from conftest import bake
 from local_pipelines import PREDEFINED, edit
-from test_deployment_pipelines import NOTHING, Delivery, deployed, told
+from test_deployment_pipelines import CHAMPION, NOTHING, Delivery, deployed, told
 
 from pipelines_runner.errors import PipelineError
 from pipelines_runner.templates import Expansion
@@ -33,10 +33,12 @@ def check_fully(one):
     for asked in ({"after": one.ci[101]}, {"modelBuildId": 101}):
         build = one.run(BATCH, **asked)
         assert (build.result, scored(build)) == ("Succeeded", False), told(build)
-        assert "Build 101 registered no model" in told(build)
-    build = one.run(BATCH)
-    assert (build.result, scored(build)) == ("Failed", False)
-    assert "name one with modelBuildId" in told(build)
+        assert "Build 101 handed on no model" in told(build)
+    build = one.run(BATCH, after=one.ci[103])
+    assert (build.result, scored(build)) == ("Succeeded", False), "it registered none, so nothing new can score"
+    for asked in ({"modelBuildId": 103}, {}):
+        build = one.run(BATCH, **asked)
+        assert (build.result, deployed(build)) == ("Succeeded", {CHAMPION}), told(build)
 
 
 def test_it_scores_with_the_model_of_a_build_and_never_with_the_latest(delivery):
@@ -60,6 +62,12 @@ FAULTS = {
     "started by another pipeline": (BATCH, "source: diabetes-regression-ci", "source: diabetes-regression-pr"),
     "started on another branch": (BATCH, "        - main\n", "        - release\n"),
     "blind to a build without a model": (BATCH, "eq(dependencies.Model.outputs['model.model.FOUND'], 'true')", "true"),
+    "scores with what scored before": (
+        BATCH,
+        "eq(dependencies.Model.outputs['model.model.REGISTERED'], 'true')",
+        "true",
+    ),
+    "not by hand": (BATCH, "eq(variables['Build.Reason'], 'Manual')", "false"),
     "wrong name of an output": (BATCH, "outputs['model.model.FOUND']", "outputs['model.FOUND']"),
     "does not find the model": (BATCH, "value: ${{ trim(parameters.modelBuildId) }}", "value: ''"),
     "the champion instead": (f"{TEMPLATES}score-files.yml", " --model model.json", ""),

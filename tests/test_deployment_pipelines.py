@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 CD, CI = ".pipelines/cd.yml", ".pipelines/ci.yml"
 IMAGE = f"testamlcr.azurecr.io/test-scoring@sha256:{'a' * 64}"
+CHAMPION = 9  # the version that may serve, as the registry has it
 
 # Which stages an answer brings, but for the first. Of the canary's stages, the first stands for all.
 BRINGS = {
@@ -46,27 +47,37 @@ def stages_of(targets):
     return set().union(*(stages for answer, stages in BRINGS.items() if answer in targets.items()))
 
 
+def judged(version, **changed):
+    """Return what model.json says of a version."""
+    known = {"metrics": {}, "model_digest": "0" * 64, "workspace": "mlops-RG/mlops-AML-WS", "registered": True}
+    return {"name": "test", "version": version, **known, **changed}
+
+
 class Delivery:
-    """A repository in which builds 100, 101 and 102 of ci.yml went before: version 9, no model, version 10."""
+    """A repository in which builds 100 to 103 of ci.yml went before.
+
+    100 and 102 registered versions 9 and 10, 101 was told not to train, 103 handed on the champion, version 9.
+    """
 
     def __init__(self, baked, folder):
         self.root = repository(baked, folder / "repository", without=("tests", "docs", "requirements", "data"))
         self.failing = ""
+        self.same = set()  # targets that serve what is to be deployed
         stubs = dict.fromkeys(("UsePythonVersion@0", "Cache@2", "KubernetesManifest@1"), self.nothing)
         stubs |= {"KubeloginInstaller@0": self.nothing, "AzureCLI@2": self.azure, "script": self.script}
         self.agent = agent(baked, self.root, folder / "agent", {**TASKS, **stubs}, NO_PROXY="127.0.0.1")
         self.group = self.agent.groups[baked.answers["variable_group"]]
-        self.ci = {number: self.ended(number, version) for number, version in ((100, 9), (101, None), (102, 10))}
+        ended = ((100, judged(9)), (101, None), (102, judged(10)), (103, judged(9, registered=False)))
+        self.ci = {number: self.ended(number, model) for number, model in ended}
 
-    def ended(self, number, version):
-        """Have a build of ci.yml be over."""
+    def ended(self, number, model):
+        """Have a build of ci.yml be over, each of a commit of its own."""
         artifacts = self.agent.folder / f"artifacts-{number}"
         (artifacts / "coverage").mkdir(parents=True)
-        if version:
+        if model:
             (artifacts / "model").mkdir()
-            content = json.dumps({"name": "test", "version": version})
-            (artifacts / "model" / "model.json").write_text(content, encoding="utf-8")
-        build = Build({"Train": Ran("Succeeded")}, artifacts, str(number), CI, "refs/heads/main")
+            (artifacts / "model" / "model.json").write_text(json.dumps(model), encoding="utf-8")
+        build = Build({"Train": Ran("Succeeded")}, artifacts, str(number), CI, "refs/heads/main", f"{number:040}")
         self.agent.builds.append(build)
         return build
 
@@ -78,10 +89,18 @@ class Delivery:
             step.fail("to order")
         elif "deployment.image" in step.told:
             step.tell(f"##vso[task.setvariable variable=IMAGE;isOutput=true]{IMAGE}\n")
+        elif step.told.endswith(" same"):
+            same = str(step.written["name"] in self.same).lower()
+            step.tell(f"##vso[task.setvariable variable=SAME;isOutput=true]{same}\n")
+        elif step.told.endswith("ml_service.judged"):
+            content = json.dumps(judged(CHAMPION, registered=False))
+            (step.job.sources / "model.json").write_text(content, encoding="utf-8")
 
     def script(self, step):
-        if step.written["script"].startswith(("python3 -m ml_service.model_of_build", "cp ")):
-            step.shell(step.written["script"])
+        written = step.job.fill(step.written["script"])
+        if written.startswith(("python3 -m ml_service.model_of_build", "cp ")):
+            step.shell(written)
+        step.told += written
 
     def nothing(self, step):
         assert step.written["task"]
@@ -89,6 +108,16 @@ class Delivery:
     def run(self, file=CD, *, after=None, **parameters):
         with answering(self.agent):
             return self.agent.run(file, after=after, **parameters)
+
+
+def carries(build):
+    """Return number and commit that jobs of a release bring, and whether that is going back; the same in each."""
+    jobs = [job for name, stage in build.stages.items() if name != "Model" for job in stage.jobs.values()]
+    names = ("RELEASE_BUILD", "COMMIT", "GOING_BACK")
+    (told,) = {tuple(job.steps[0].job.variables[name] for name in names) for job in jobs if job.steps}
+    taken = {step.told for job in jobs for step in job.steps if step.name == "Take the code of the build"}
+    assert taken <= {"", f'git checkout --quiet --detach "{told[1]}"'}
+    return told
 
 
 def ran(build):
@@ -148,7 +177,7 @@ def test_each_combination_runs_the_stages_it_should(delivery, targets, started):
         assert ran(build) == stages & stages_of(targets), (model, aci)
         assert build.result == ("Failed" if aci == "fails" else "Succeeded"), told(build)
         assert deployed(build) == ({9} if ran(build) else set())
-        assert ("Build 101 registered no model: nothing to do." in told(build)) == (model == "not there")
+        assert ("Build 101 handed on no model: nothing to do." in told(build)) == (model == "not there")
 
 
 NAMED = {"Deploy_ACI": "ACI_DEPLOYMENT_NAME", "Deploy_AKS": "AKS_DEPLOYMENT_NAME"}
@@ -237,13 +266,68 @@ def test_each_target_is_deployed_and_asked_for_predictions(delivery, stage):
     assert minutes == LASTS.get(stage, 60)
 
 
-def test_a_run_by_hand_never_takes_the_latest_model(delivery):
+def test_a_run_by_hand_without_a_number_brings_the_champion_and_the_code_of_today(delivery):
+    one = delivery(CANARY)
+
+    build = one.run()
+
+    assert (build.result, deployed(build)) == ("Succeeded", {CHAMPION}), told(build)
+    assert carries(build) == (build.number, build.commit, "false")
+    assert {step.result for step in build.steps() if step.name == "Take the code of the build"} == {"Skipped"}
+
+
+def test_a_run_that_nothing_started_never_takes_the_latest_model(delivery):
     one = delivery({**NOTHING, "deploy_aci": True})
+    one.agent.predefined = {**one.agent.predefined, "Build.Reason": "Schedule"}
 
     build = one.run()
 
     assert (build.result, ran(build)) == ("Failed", set())
     assert "error: No build has started this run: name one with modelBuildId." in told(build)
+
+
+def test_a_release_brings_the_number_and_the_code_of_its_build(delivery):
+    one = delivery(CANARY)
+
+    after, back = one.run(after=one.ci[103]), one.run(modelBuildId=100)
+
+    assert (deployed(after), carries(after)) == ({9}, ("103", f"{103:040}", "false"))
+    assert (deployed(back), carries(back)) == ({9}, (back.number, f"{100:040}", "true"))
+    assert int(back.number) not in one.ci, "its own, which is the highest"
+
+
+@pytest.mark.parametrize("same", [("web_app",), ("canary",), ("web_app", "canary")], ids=" and ".join)
+def test_what_serves_already_is_not_deployed_and_nobody_is_asked(delivery, same):
+    one = delivery({**NOTHING, "deploy_webapp": True, "aks": "canary"})
+    one.same = same
+
+    build = one.run(after=one.ci[103])
+
+    stages = {"web_app": {"Deploy_Webapp"}, "canary": {"Blue_Staging"}}
+    left_out = set().union(*(stages[target] for target in same))
+    assert (build.result, ran(build)) == ("Succeeded", {"Scoring_Image", "Deploy_Webapp", "Blue_Staging"} - left_out)
+    assert (build.stages["Rollback"].result == "Skipped") == ("canary" in same)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"workspace": "other-RG/other"}, "choose the variableGroup that the build had"),
+        ({"workspace": ""}, "model.json says '' for workspace"),
+        ({"model_digest": "x"}, "model.json says 'x' for model_digest"),
+        ({"registered": None}, "model.json says None for registered"),
+    ],
+    ids=["another workspace", "no workspace", "no digest", "not said"],
+)
+def test_a_model_json_that_will_not_do_fails_the_run_with_a_sentence(delivery, changed, said):
+    one = delivery({**NOTHING, "deploy_aci": True})
+    one.ended(104, judged(9, **changed))
+
+    build = one.run(modelBuildId=104)
+
+    assert (build.result, ran(build)) == ("Failed", set())
+    assert said in told(build)
+    assert not (build.artifacts / "model").exists(), "or another attempt could not publish it"
 
 
 def test_the_model_of_an_earlier_build_is_deployed_again(delivery):
@@ -257,7 +341,7 @@ def test_the_model_of_an_earlier_build_is_deployed_again(delivery):
     ("asked", "said"),
     [
         ("99", "There is no build 99 in this project"),
-        ("103", "Build 103 is of another pipeline: name one of diabetes-regression-ci."),
+        ("104", "Build 104 is of another pipeline: name one of diabetes-regression-ci."),
         ("latest", "modelBuildId is 'latest': it must be the number of a build"),
         ("100;touch /tmp/never", "it must be the number of a build"),
         ("100'); exit 0; #", "it must be the number of a build"),
@@ -266,7 +350,7 @@ def test_the_model_of_an_earlier_build_is_deployed_again(delivery):
 )
 def test_a_build_that_will_not_do_fails_the_run_with_a_sentence(delivery, asked, said):
     one = delivery({**NOTHING, "deploy_aci": True})
-    other = one.ended(103, 1)
+    other = one.ended(104, judged(1))
     other.file = ".pipelines/pr.yml"
 
     build = one.run(modelBuildId=asked)
@@ -281,7 +365,7 @@ def test_no_job_but_the_first_is_given_the_token_of_the_build(delivery):
     build = one.run(after=one.ci[100])
 
     holders = {step.name for step in build.steps() if "System.AccessToken" in str(step.written)}
-    assert holders == {"See whether the build registered one"}
+    assert holders == {"See whether the build handed one on"}
     assert "token of the job" not in told(build)
 
 
@@ -337,9 +421,26 @@ FAULTS = {
     "does not wait for the image": (CD, "dependsOn: Scoring_Image", "dependsOn: Model"),
     "no model is an error": (
         f"{TEMPLATES}model.yml",
-        "      artifact: model\n      condition: and(succeeded(), ne(variables['MODEL_OF'], ''))\n",
+        "      artifact: model\n      condition: and(succeeded(), eq(variables['model.FOUND'], 'true'))\n",
         "      artifact: model\n",
     ),
+    "published before it was read": (
+        f"{TEMPLATES}model.yml",
+        "    - script: python3 -m ml_service.model_of_build read\n",
+        "    - publish: model.json\n      artifact: model\n    - script: python3 -m ml_service.model_of_build read\n",
+    ),
+    "another commit": (
+        f"{TEMPLATES}set-up.yml",
+        "    condition: and(succeeded(), ne(",
+        "    condition: and(false, ne(",
+    ),
+    "code of today": (f"{TEMPLATES}deploy-webapp.yml", "    release: true\n", ""),
+    "image of today": (
+        f"{TEMPLATES}scoring-image.yml",
+        "    displayName: Build the scoring image\n    release: true\n",
+        "    displayName: Build the scoring image\n",
+    ),
+    "blind to what serves": (CD, "      ne(dependencies.Scoring_Image.outputs['compare.web_app.SAME'], 'true'),\n", ""),
     "the latest model": (f"{TEMPLATES}model.yml", "runId: $(MODEL_OF)", "runId: $(resources.pipeline.ci.runID)"),
     "any latest model": (f"{TEMPLATES}model.yml", "runVersion: specific", "runVersion: latest"),
     "no token": (f"{TEMPLATES}model.yml", "      env:\n        SYSTEM_ACCESSTOKEN: $(System.AccessToken)\n", ""),
@@ -359,7 +460,16 @@ def check_fully(one):
     for stage in ("Deploy_AKS", "Deploy_Webapp"):
         (job,) = build.stages[stage].jobs.values()
         assert job.environment.startswith("diabetes-regression-")
-    assert deployed(one.run(modelBuildId=100)) == {9}
+        assert "Take the code of the build" in [step.name for step in job.steps]
+    build = one.run(modelBuildId=100)
+    assert (deployed(build), carries(build)[1:]) == ({9}, (f"{100:040}", "true"))
+    assert {step.result for step in build.steps() if step.name == "Take the code of the build"} == {"Succeeded"}
+    assert carries(build)[0] == build.number
+    one.ended(104, judged(9, model_digest="x"))
+    assert not (one.run(modelBuildId=104).artifacts / "model").exists()
+    one.same = {"web_app"}
+    assert ran(one.run(after=one.ci[100])) == stages_of(SERVICE) - {"Deploy_Webapp"}
+    one.same = set()
     build = one.run(after=one.ci[101])
     assert (build.result, ran(build)) == ("Succeeded", set()), told(build)
     one.failing = "Deploy_ACI-aci/Deploy the model"

@@ -52,7 +52,8 @@ def test_the_first_model_is_registered(builds):
 
     assert "There is no champion to beat." in told
     assert model["version"] == 1
-    assert model.keys() == {"name", "version", "metrics", "model_digest", "workspace"}
+    assert model.keys() == {"name", "version", "registered", "metrics", "model_digest", "workspace"}
+    assert model["registered"] is True
 
 
 def test_nodes_pull_images_with_an_identity_of_their_own(project, builds):
@@ -66,8 +67,10 @@ def test_a_worse_model_ends_in_a_warning_with_the_reason(builds):
 
     assert "##vso[task.logissue type=warning]Model was not registered for this run. " in told
     assert " is worse than version 1's " in told
-    assert "##vso[task.complete result=SucceededWithIssues]" in told
-    assert model is None
+    assert "The champion stays: version 1 of " in told
+    assert "##vso[task.setvariable variable=MODEL_REGISTERED]false" in told
+    assert "task.complete" not in told, "a build with issues may start nothing"
+    assert model == {**builds["first"].model, "registered": False}
 
 
 def test_a_better_model_is_version_2(builds):
@@ -102,12 +105,12 @@ def test_versions_say_how_they_came_to_be(project, builds):
         5: ("reverted", "evaluated", "none"),
     }
     assert versions[2]["build_uri"] == "https://example.com/better"
-    for build in builds.values():
-        if build.model:
-            tags = versions[build.model["version"]]
-            assert tags["model_digest"] == build.model["model_digest"]
-            assert build.model["metrics"]
-            assert {name: float(tags[name]) for name in build.model["metrics"]} == build.model["metrics"]
+    for name, build in builds.items():
+        tags = versions[build.model["version"]]
+        assert tags["model_digest"] == build.model["model_digest"]
+        assert build.model["metrics"]
+        assert {name: float(tags[name]) for name in build.model["metrics"]} == build.model["metrics"]
+        assert build.model["registered"] == (tags["build_id"] == name)
 
 
 def test_the_sdk_sees_the_same_models_as_mlflow(project, builds, tmp_path):
@@ -130,5 +133,6 @@ def test_unchanged_training_is_used_again_and_loses_nothing(project, builds):
     reused = {build: [step["reused"] for step in steps] for build, steps in runs.items()}
     assert reused == {build: [build in used_again, False, False] for build in builds}
     assert " is equal to version 4's " in builds["equal"].told
-    assert builds["registered-before"].model == builds["forced"].model
-    assert "Build forced had registered the same training before, as version 4 of " in builds["registered-before"].told
+    for name in ("equal", "registered-before"):
+        assert builds[name].model == {**builds["forced"].model, "registered": False}
+    assert "the champion, byte for byte." in builds["registered-before"].told

@@ -10,6 +10,7 @@ How it ends::
 """
 
 import logging
+import os
 import signal
 import tempfile
 import time
@@ -22,7 +23,7 @@ from typing import Any
 
 from azureml.core import Environment, Model, Webservice, Workspace
 
-from {{ cookiecutter.package_name }} import smoke_test
+from {{ cookiecutter.package_name }} import registry, smoke_test
 from {{ cookiecutter.package_name }}.program import UserError
 from {{ cookiecutter.package_name }}.registry import Version
 
@@ -86,6 +87,7 @@ def begin(workspace: Workspace, name: str, target: Target, version: Version, set
     """Begin to make the service serve a version, and return it."""
     model = Model(workspace, version.name, version=version.number)
     tags = {"build_id": settings.build_id, "build_uri": settings.build_uri, "model_version": str(version.number)}
+    tags |= {name.lower(): os.environ.get(name) or "local" for name in ("COMMIT", "RELEASE_BUILD")}
     where = target.compute(workspace, settings)
     with tempfile.TemporaryDirectory() as folder:
         code = service.inference(workspace, version, Path(folder))
@@ -261,6 +263,8 @@ def main() -> None:
         name = target.service_name(build)
         workspace = persist(lambda: get_workspace(build))
         version = persist(lambda: judged.find(mlflow_client(workspace), wanted))
+        with tempfile.TemporaryDirectory() as folder:  # this code must predict with its weights as was judged
+            persist(lambda: registry.fetch_for_serving(version, Path(folder) / "serving"))
         deployed = deploy(workspace, name, target, version, build)
         log.info("%s serves at %s", version, deployed.scoring_uri)
         if deployed.scoring_uri.startswith("http://"):

@@ -1,5 +1,9 @@
-"""The version that a build judged, as model.json names it: nothing else is deployed, whatever was registered since."""
+"""model.json, the version that is to serve after a build. As a program: write it for the present champion.
 
+Nothing else is deployed, whatever was registered since.
+"""
+
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -7,22 +11,33 @@ from mlflow import MlflowClient
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError
 
 from {{ cookiecutter.package_name }} import registry
-from {{ cookiecutter.package_name }}.program import UserError, invalid
+from {{ cookiecutter.package_name }}.program import UserError, invalid, write_text
 from {{ cookiecutter.package_name }}.registry import Version
 
+from . import settings
+from .program import parser, persist, program
 from .settings import Word
+from .workspace import get_workspace, mlflow_client
+
+log = logging.getLogger(__name__)
+FILE = Path("model.json")
 
 
 class Judged(BaseModel):
-    """What `wait` writes."""
+    """A version, and whether the build registered it: otherwise it was the champion, and stays it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     name: Word
     version: PositiveInt
+    registered: bool
     metrics: dict[str, FiniteFloat]
     model_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    workspace: str = ""
+    workspace: str
+
+
+def write(path: Path, judged: Judged) -> None:
+    write_text(path, judged.model_dump_json(indent=2) + "\n")
 
 
 def read(path: Path) -> Judged:
@@ -39,7 +54,7 @@ def in_service(client: MlflowClient, name: str, number: int) -> Version:
     """Return this version, or raise if it was withdrawn since."""
     version = registry.numbered(client, name, number)
     if registry.WITHDRAWN in version.tags:
-        raise UserError(f"The build registered {version}, which was withdrawn since: choose another build.")
+        raise UserError(f"The build handed on {version}, which was withdrawn since: choose another build.")
     return version
 
 
@@ -49,3 +64,25 @@ def find(client: MlflowClient, judged: Judged) -> Version:
     if version.tags.get("model_digest") != judged.model_digest:
         raise UserError(f"In this workspace, {version} is not what model.json is about: was it judged in another one?")
     return version
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--output", default=FILE, type=Path, help="file to write (%(default)s)")
+    chosen = arguments.parse_args()
+    with program(chosen.debug):
+        chosen.output.unlink(missing_ok=True)  # it is about another version
+        azure = settings.read_azure()
+        client = persist(lambda: mlflow_client(get_workspace(azure)))
+        champion = persist(lambda: registry.champion(client, azure.model_name))
+        if champion is None:
+            log.info("Model %s has no version that may serve: nothing to do.", azure.model_name)
+            return
+        named = {"name": champion.name, "version": champion.number, "workspace": azure.workspace}
+        told = {**named, "registered": False, "metrics": {}, "model_digest": champion.tags.get("model_digest", "")}
+        write(chosen.output, Judged.model_validate(told))
+        log.info("The champion is %s.", champion)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,55 +1,37 @@
-"""Which model a pipeline is about that does not train: the one of a build of `ci.yml`.
+"""Which version a pipeline is about that does not train: the one that a build of `ci.yml` has handed on.
 
-``find`` looks for the build's model.json: the build that MODEL_BUILD_ID names, or else the one whose end started this
-pipeline; never the latest one. ``read`` tells other jobs what the file says. A build that registered no model, or one
-in another workspace, is a success, and nothing follows. Both the build and this run must be of main, where changes are
-reviewed. There is only the standard library here, so that a job that needs no more sets up no more.
+``find`` looks for the build's model.json: the build that MODEL_BUILD_ID names, which is going back, or else the one
+whose end started this pipeline. ``read`` tells other jobs what the file says, and of which build and commit they are. A
+build that handed on no model, or one in another workspace, is a success, and nothing follows. Both the build and this
+run must be of main, where changes are reviewed. Standard library only: a job that needs no more sets up no more.
 """
 
 import argparse
 import json
 import logging
-import os
 import re
-import urllib.error
-import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from {{ cookiecutter.package_name }}.program import UserError, program
+
+from .azure_devops import ask, setting, shown
 
 log = logging.getLogger(__name__)
 ARTIFACT = "model"
 FILE = Path("model.json")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 NUMBER = re.compile(r"[0-9]{1,10}")
-LONGEST = 10_000_000  # bytes of an answer
+COMMIT = re.compile(r"[0-9a-f]{40,64}")
+DIGEST = re.compile(r"[0-9a-f]{64}")
+WORKSPACE = re.compile(r"[\w.()-]{1,90}/[\w-]{1,33}")
 MAIN = "refs/heads/main"
 ENDED_WELL = ("succeeded", "partiallySucceeded")
 
 
-class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Azure DevOps answers a token that it does not accept by sending to a page for logging in."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """Do not follow: the token would go with it."""
-
-
-def setting(name: str) -> str:
-    """Return a variable of the environment, empty if Azure Pipelines hands it on as ``$(NAME)``, which means none."""
-    value = os.environ.get(name, "").strip()
-    return "" if value.startswith("$(") else value
-
-
-def shown(value: object) -> str:
-    """Return what somebody else wrote, short, and without commands to the build agent."""
-    return f"{value!r:.60}".replace("##", "# #")
-
-
 def chosen() -> str:
     """Return the number of the build."""
-    if setting("BUILD_SOURCEBRANCH") != MAIN:
-        raise UserError(f"This run is of {shown(setting('BUILD_SOURCEBRANCH'))}: start it on main.")
     asked = setting("MODEL_BUILD_ID")
     if asked and not NUMBER.fullmatch(asked):
         raise UserError(f"modelBuildId is {shown(asked)}: it must be the number of a build, as its address has it.")
@@ -58,24 +40,8 @@ def chosen() -> str:
     return asked or setting("RESOURCES_PIPELINE_CI_RUNID")
 
 
-def ask(path: str) -> dict[str, Any] | None:
-    """Return what Azure DevOps answers, or None if there is no such thing."""
-    url = f"{setting('SYSTEM_COLLECTIONURI')}{setting('SYSTEM_TEAMPROJECTID')}/_apis/build/{path}?api-version=7.1"
-    headers = {"Authorization": f"Bearer {setting('SYSTEM_ACCESSTOKEN')}", "Accept": "application/json"}
-    opener = urllib.request.build_opener(NoRedirect)
-    try:
-        with opener.open(urllib.request.Request(url, headers=headers), timeout=60) as answer:  # noqa: S310
-            return dict(json.loads(answer.read(LONGEST)))
-    except urllib.error.HTTPError as error:
-        if error.code == 404:
-            return None
-        raise UserError(f"Azure DevOps answered {error.code} when asked for {path}: run the job again.") from error
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"Azure DevOps gave no answer when asked for {path}: {type(error).__name__}.") from error
-
-
-def find(build: str) -> bool:
-    """Return whether a build has a model to hand on. One that will not do, or is gone, is an error."""
+def find(build: str) -> dict[str, Any]:
+    """Return a build. One that will not do, or is gone, is an error."""
     found = ask(f"builds/{build}")
     if not found or found.get("deleted"):
         raise UserError(f"There is no build {build} in this project, or it was deleted: name another.")
@@ -88,26 +54,40 @@ def find(build: str) -> bool:
         raise UserError(f"Build {build} has not ended: wait for it.")
     if found.get("result") not in ENDED_WELL:
         raise UserError(f"Build {build} ended with {shown(found.get('result'))}: name one that succeeded.")
+    if not COMMIT.fullmatch(str(found.get("sourceVersion"))):
+        raise UserError(f"Build {build} is of commit {shown(found.get('sourceVersion'))}, which is none: name another.")
+    return found
+
+
+def has_model(build: str) -> bool:
     artifacts = (ask(f"builds/{build}/artifacts") or {}).get("value") or []
     return ARTIFACT in [one.get("name") for one in artifacts]
 
 
-def read() -> tuple[str, int, str]:
-    """Return the name and the version that model.json holds, and the workspace that has them, if it says so."""
+def read() -> dict[str, Any]:
+    """Return what model.json holds, or say what is wrong with it."""
     try:
         content = json.loads(FILE.read_text(encoding="utf-8"))
-        name, version, workspace = content["name"], content["version"], content.get("workspace", "")
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{FILE} does not name a model and its version: {type(error).__name__}.") from error
-    if not isinstance(name, str) or not NAME.fullmatch(name) or type(version) is not int or version < 1:
-        raise UserError(f"{FILE} names {shown(name)}, version {shown(version)}, which no registry holds.")
-    return name, version, str(workspace)
+    except ValueError as error:
+        raise UserError(f"{FILE} is not JSON: {error}. Name another build.") from error
+    content = content if isinstance(content, dict) else {}
+    right: dict[str, Callable[[Any], Any]] = {
+        "name": lambda value: isinstance(value, str) and NAME.fullmatch(value),
+        "version": lambda value: type(value) is int and value > 0,
+        "registered": lambda value: isinstance(value, bool),
+        "model_digest": lambda value: isinstance(value, str) and DIGEST.fullmatch(value),
+        "workspace": lambda value: isinstance(value, str) and WORKSPACE.fullmatch(value),
+    }
+    for key, is_right in right.items():
+        if not is_right(content.get(key)):
+            raise UserError(f"{FILE} says {shown(content.get(key))} for {key}, which cannot be. Name another build.")
+    return content
 
 
 def is_here(workspace: str) -> bool:
     """Tell whether a model is of this run's workspace: a build may be about another variable group."""
     here = f"{setting('RESOURCE_GROUP')}/{setting('WORKSPACE_NAME')}"
-    if workspace in ("", here):
+    if workspace == here:
         return True
     told = f"The build's model is in workspace {shown(workspace)}, and this run is about {shown(here)}"
     if setting("MODEL_BUILD_ID"):
@@ -117,20 +97,24 @@ def is_here(workspace: str) -> bool:
 
 
 def outputs() -> dict[str, str]:
-    """Return what other jobs are told: the model, if there is one to go on with."""
-    if not FILE.exists():
-        return {"FOUND": "false"}
-    name, version, workspace = read()
-    if not is_here(workspace):
-        return {"FOUND": "false"}
-    log.info("Version %d of %s.", version, name)
-    return {"FOUND": "true", "MODEL_NAME": name, "MODEL_VERSION": str(version)}
+    """Return what other jobs are told: the model, and the build and commit whose code they bring, if there is one.
 
-
-def tell(**outputs: str) -> None:
-    """Hand on to other jobs."""
-    for name, value in outputs.items():
-        log.info("##vso[task.setvariable variable=%s;isOutput=true]%s", name, value)
+    A run by hand brings a number of its own, so that what is older than it cannot come after it.
+    """
+    if not FILE.exists() or not is_here((model := read())["workspace"]):
+        return {"FOUND": "false"}
+    log.info("Version %d of %s.", model["version"], model["name"])
+    going_back = bool(setting("MODEL_BUILD_ID"))
+    by_hand = going_back or setting("BUILD_REASON") != "ResourceTrigger"
+    return {
+        "FOUND": "true",
+        "MODEL_NAME": model["name"],
+        "MODEL_VERSION": str(model["version"]),
+        "REGISTERED": str(model["registered"]).lower(),
+        "BUILD": setting("BUILD_BUILDID") if by_hand else setting("RESOURCES_PIPELINE_CI_RUNID"),
+        "COMMIT": setting("COMMIT_OF_BUILD") or setting("BUILD_SOURCEVERSION"),
+        "GOING_BACK": str(going_back).lower(),
+    }
 
 
 def main() -> None:
@@ -138,16 +122,21 @@ def main() -> None:
     arguments.add_argument("action", choices=("find", "read"))
     action = arguments.parse_args().action
     with program():
-        if action == "find":
-            FILE.unlink(missing_ok=True)  # it would be of another build
-            build = chosen()
-            if find(build):
-                log.info("##vso[task.setvariable variable=MODEL_OF]%s", build)
-                log.info("The model is the one of build %s.", build)
-            else:
-                log.info("Build %s registered no model: nothing to do.", build)
+        if (branch := setting("BUILD_SOURCEBRANCH")) != MAIN:
+            raise UserError(f"This run is of {shown(branch)}: start it on main.")
+        if action == "read":
+            for name, value in outputs().items():
+                log.info("##vso[task.setvariable variable=%s;isOutput=true]%s", name, value)
+            return
+        FILE.unlink(missing_ok=True)  # it would be of another build
+        build = chosen()
+        commit = find(build)["sourceVersion"]
+        if has_model(build):
+            log.info("##vso[task.setvariable variable=MODEL_OF]%s", build)
+            log.info("##vso[task.setvariable variable=COMMIT_OF_BUILD]%s", commit)
+            log.info("The model is the one of build %s, the code that of commit %s.", build, commit)
         else:
-            tell(**outputs())
+            log.info("Build %s handed on no model: nothing to do.", build)
 
 
 if __name__ == "__main__":

@@ -95,25 +95,12 @@ class Settings(AzureSettings):
     data_file_path: str | None = None
     run_evaluation: Switch = "true"
     allow_run_cancel: Switch = "true"
-    model_build_id: Word | None = None
-
-    @property
-    def model_of(self) -> str:
-        """The build whose model is wanted."""
-        return self.model_build_id or self.build_id
 
     @field_validator("data_file_path")
     @classmethod
     def check_data(cls, value: str | None, others: ValidationInfo) -> str | None:
         if value and others.data.get("dataset_version", "latest") != "latest":
             raise ValueError("makes a new version, so DATASET_VERSION cannot name one")
-        return value
-
-    @field_validator("model_build_id")
-    @classmethod
-    def check_build(cls, value: str | None, others: ValidationInfo) -> str | None:
-        if value and others.data.get("data_file_path"):
-            raise ValueError("names a model that is there, so nothing is trained on DATA_FILE_PATH")
         return value
 
 

@@ -75,9 +75,6 @@ def main() -> None:
     arguments = parser(__doc__).parse_args()
     with program(arguments.debug):
         chosen = settings.read()
-        if chosen.model_build_id:
-            log.info("Nothing to run: the model of build %s is used.", chosen.model_build_id)
-            return
         persist(lambda: submit(chosen))
 
 

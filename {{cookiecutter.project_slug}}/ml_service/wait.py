@@ -1,18 +1,17 @@
-"""Wait for the run of this build, and write model.json if it registered a model.
+"""Wait for the run of this build, and write model.json: the version that is to serve.
 
 What happens, and how it ends::
 
-    registered               exit 0, model.json
-    refused by evaluation    exit 0, a warning with the reason, no model.json
+    registered               exit 0, model.json names the new version
+    not registered           exit 0, a warning with the reason, model.json names the champion
+    the same, no champion    exit 0, two sentences, no model.json
     failed, none or several  exit 1, one sentence
 
-It can be stopped and started again at any time. With MODEL_BUILD_ID it looks at the run of that build instead, which
-must have registered a model.
+It can be stopped and started again at any time.
 """
 
 import argparse
 import contextlib
-import json
 import logging
 import os
 import tempfile
@@ -27,10 +26,10 @@ from mlflow.exceptions import MlflowException
 
 from {{ cookiecutter.package_name }}.outcome import FILE, Outcome
 from {{ cookiecutter.package_name }}.pipeline import TRAINING
-from {{ cookiecutter.package_name }}.program import UserError, write_text
+from {{ cookiecutter.package_name }}.program import UserError
 
-from . import settings
-from .judged import in_service
+from . import judged, settings
+from .judged import Judged
 from .program import parser, persist, program, quote
 from .published import published
 from .settings import Settings
@@ -109,38 +108,36 @@ def read_outcome(client: MlflowClient, run: PipelineRun) -> Outcome:
 
 
 def warn(text: str) -> None:
-    """Warn where it is seen: in Azure Pipelines the build then succeeds with issues.
+    """Warn where it is seen. The build still succeeds: one with issues is not promised to start other pipelines.
 
-    The commands: learn.microsoft.com/azure/devops/pipelines/scripts/logging-commands.
+    The command: learn.microsoft.com/azure/devops/pipelines/scripts/logging-commands.
     """
-    if "TF_BUILD" in os.environ:
-        log.info("##vso[task.logissue type=warning]%s\n##vso[task.complete result=SucceededWithIssues]", text)
-    else:
-        log.info("warning: %s", text)
+    log.info("%s%s", "##vso[task.logissue type=warning]" if "TF_BUILD" in os.environ else "warning: ", text)
 
 
 def wait(settings: Settings, run_id: str | None, every: float) -> Outcome:
     """Return what became of the candidate of a build once its run has ended, or raise why there is no saying."""
     workspace = persist(lambda: get_workspace(settings))
     client = mlflow_client(workspace)
-    name, build_id = settings.training_pipeline_name, settings.model_of
-    remedy = "choose another build" if settings.model_build_id else "`python -m ml_service.submit` starts one"
-    run = persist(lambda: run_of_build(workspace, name, build_id, remedy, run_id))
+    name, remedy = settings.training_pipeline_name, "`python -m ml_service.submit` starts one"
+    run = persist(lambda: run_of_build(workspace, name, settings.build_id, remedy, run_id))
     until_finished(client, run, [step.name for step in TRAINING], every)
     outcome = persist(lambda: read_outcome(client, run))
-    if outcome.version is not None:
-        in_service(client, outcome.name, outcome.version)
-    elif settings.model_build_id:
-        raise UserError(f"Build {settings.model_build_id} registered no model: choose another build.")
+    if (version := outcome.version) is not None:
+        persist(lambda: judged.in_service(client, outcome.name, version))
     return outcome
 
 
-def registered(outcome: Outcome, settings: Settings) -> str:
-    """Say which version it is, and whether another build registered it from the same training."""
+def tell(outcome: Outcome) -> None:
+    """Say which version is to serve, and tell the build whether it is a new one."""
     what = f"version {outcome.version} of {outcome.name}"
-    if outcome.build_id == settings.model_of:
-        return f"Registered {what}."
-    return f"Build {outcome.build_id} had registered the same training before, as {what}."
+    if outcome.registered:
+        log.info("Registered %s. %s", what, outcome.reason)
+    else:
+        warn(f"Model was not registered for this run. {outcome.reason}")
+        log.info("No version may serve." if outcome.version is None else f"The champion stays: {what}.")
+    if "TF_BUILD" in os.environ and outcome.version is not None:
+        log.info("##vso[task.setvariable variable=MODEL_REGISTERED]%s", str(outcome.registered).lower())
 
 
 def add_waiting(arguments: argparse.ArgumentParser) -> None:
@@ -153,19 +150,17 @@ def add_waiting(arguments: argparse.ArgumentParser) -> None:
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--output", default="model.json", type=Path, help="file to write (%(default)s)")
+    arguments.add_argument("--output", default=judged.FILE, type=Path, help="file to write (%(default)s)")
     add_waiting(arguments)
     chosen = arguments.parse_args()
     with program(chosen.debug):
         chosen.output.unlink(missing_ok=True)  # it is about another run
         build = settings.read()
         outcome = wait(build, chosen.run_id, chosen.every)
-        if outcome.version is None:
-            warn(f"Model was not registered for this run. {outcome.reason}")
-        else:
-            told = outcome.model_dump(exclude={"reason", "build_id"}) | {"workspace": build.workspace}
-            write_text(chosen.output, json.dumps(told, indent=2) + "\n")
-            log.info("%s %s", registered(outcome, build), outcome.reason)
+        if outcome.version is not None:
+            told = outcome.model_dump(exclude={"reason"}) | {"workspace": build.workspace}
+            judged.write(chosen.output, Judged.model_validate(told))
+        tell(outcome)
 
 
 if __name__ == "__main__":

@@ -416,10 +416,14 @@ def test_all_sentences_of_an_error_are_told() -> None:
     assert service.told(None) == "no reason given."
 
 
-@pytest.mark.parametrize("change", [{"version": "9"}, {"version": 0}, {"name": "a b"}, {"model_digest": "x"}, {"a": 1}])
+@pytest.mark.parametrize(
+    "change",
+    [{"version": "9"}, {"version": 0}, {"name": "a b"}, {"model_digest": "x"}, {"registered": "yes"}, {"a": 1}],
+)
 def test_a_model_file_that_nothing_has_judged_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "model.json"
-    good = {"name": "a-model", "version": 9, "metrics": {"a_metric": 1.5}, "model_digest": "0" * 64}
+    good = {"name": "a-model", "version": 9, "registered": False, "metrics": {}, "model_digest": "0" * 64}
+    good["workspace"] = "a/b"
     path.write_text(json.dumps(good), encoding="utf-8")
     assert judged.read(path).version == 9
 

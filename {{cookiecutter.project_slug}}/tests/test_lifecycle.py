@@ -14,7 +14,7 @@ from conftest import PACKAGE, SRC, Workspace
 from mlflow import MlflowClient, artifacts
 from mlflow.exceptions import MlflowException
 
-from {{ cookiecutter.package_name }} import registry
+from {{ cookiecutter.package_name }} import predictor, registry
 from {{ cookiecutter.package_name }}.pipeline import MODEL_NAME
 
 
@@ -73,6 +73,33 @@ def test_the_highest_number_is_champion_beyond_nine(workspace_with_champion: Wor
 
     assert latest is not None
     assert latest.number == 11
+
+
+def test_code_that_predicts_otherwise_does_not_serve_a_version(
+    workspace_with_champion: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = predictor.load
+
+    def changed(by: float) -> None:
+        monkeypatch.setattr(predictor, "load", lambda folder: lambda rows: load(folder)(rows) * by)
+
+    changed(1 + 1e-8)
+    with pytest.raises(SystemExit, match="does not predict for the golden rows of version 1 of"):
+        workspace_with_champion.call("fetch", "--output", "serving")
+    assert not Path("serving/model.json").exists(), "which is what makes it serve"
+    changed(1 + 1e-12)
+    workspace_with_champion.call("fetch", "--output", "serving")
+    assert Path("serving/model.json").exists()
+
+
+@pytest.mark.parametrize("fault", [OSError("another format"), KeyError("scale")], ids=["file", "key"])
+def test_code_that_cannot_read_a_version_does_not_serve_it(
+    workspace_with_champion: Workspace, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    monkeypatch.setattr(predictor, "load", Mock(side_effect=fault))
+
+    with pytest.raises(SystemExit, match=r"cannot score the golden rows of version 1 of .*Revert it, or train"):
+        workspace_with_champion.call("fetch", "--output", "serving")
 
 
 def test_a_version_whose_files_changed_is_not_served(workspace_with_champion: Workspace) -> None:

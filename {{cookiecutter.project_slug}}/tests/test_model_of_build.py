@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ BUILD: dict[str, Any] = {
     "status": "completed",
     "result": "partiallySucceeded",
     "sourceBranch": "refs/heads/main",
+    "sourceVersion": "c" * 40,
     "definition": {"id": 3},
 }
+JUDGED = {"name": "a-model", "version": 10, "registered": True, "metrics": {}, "model_digest": "0" * 64}
+JUDGED["workspace"] = "test-RG/test"
 MODEL = {"value": [{"name": "model"}]}
 OTHER = {"value": [{"name": "coverage"}]}
 VALID = uuid4().hex
@@ -86,11 +89,16 @@ def test_the_build_is_the_one_that_was_asked_for_or_else_the_one_that_started_th
         model_of_build.chosen()
 
 
-def test_a_run_of_another_branch_than_main_is_refused(devops: DevOps, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("action", ["find", "read"])
+def test_a_run_of_another_branch_than_main_is_refused(
+    devops: DevOps, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
     monkeypatch.setenv("BUILD_SOURCEBRANCH", "refs/heads/feature")
+    monkeypatch.setattr("sys.argv", ["model_of_build", action])
 
-    with pytest.raises(UserError, match="start it on main"):
-        model_of_build.chosen()
+    with pytest.raises(SystemExit, match="start it on main"):
+        model_of_build.main()
+    assert devops.asked == []
 
 
 @pytest.mark.parametrize("asked", ["latest", "-1", "1; ls", "12/artifacts", "٣", "9" * 11, "##vso[task.complete]"])
@@ -109,7 +117,8 @@ def test_what_is_no_number_is_refused_and_no_command_to_the_agent(
 def test_a_build_has_a_model_if_it_has_the_artifact(devops: DevOps, artifacts: Any, found: bool) -> None:
     devops.answers["12/artifacts"] = artifacts
 
-    assert model_of_build.find("12") == found
+    assert model_of_build.find("12")["sourceVersion"] == "c" * 40
+    assert model_of_build.has_model("12") == found
 
 
 @pytest.mark.parametrize(
@@ -122,6 +131,7 @@ def test_a_build_has_a_model_if_it_has_the_artifact(devops: DevOps, artifacts: A
         ({"12": {**BUILD, "sourceBranch": "refs/heads/feature"}}, "Build 12 is of 'refs/heads/feature'"),
         ({"12": {**BUILD, "status": "inProgress", "result": None}}, "has not ended"),
         ({"12": {**BUILD, "result": "failed"}}, "ended with 'failed'"),
+        ({"12": {**BUILD, "sourceVersion": "main; ls"}}, "is of commit 'main; ls', which is none"),
         ({"12": "<html>Sign in</html>"}, "gave no answer"),
         ({"12": "[1, 2]"}, "gave no answer"),
     ],
@@ -142,38 +152,75 @@ def test_a_token_that_is_not_accepted_goes_nowhere_else(devops: DevOps, monkeypa
     assert len(devops.asked) == 1
 
 
-def test_name_and_version_are_those_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that writes model.json, in a run about workspace test-RG/test."""
     monkeypatch.chdir(tmp_path)
-    model_of_build.FILE.write_text(json.dumps({"name": "a-model", "version": 10, "metrics": {}}), encoding="utf-8")
+    for name, value in {
+        "RESOURCE_GROUP": "test-RG",
+        "WORKSPACE_NAME": "test",
+        "BUILD_BUILDID": "31",
+        "BUILD_SOURCEVERSION": "d" * 40,
+        "COMMIT_OF_BUILD": "c" * 40,
+    }.items():
+        monkeypatch.setenv(name, value)
 
-    assert model_of_build.read() == ("a-model", 10, "")
+    def handed_on(**changed: Any) -> None:
+        content = {name: value for name, value in {**JUDGED, **changed}.items() if value is not None}
+        model_of_build.FILE.write_text(json.dumps(content), encoding="utf-8")
+
+    return handed_on
 
 
-def test_a_model_of_another_workspace_is_left_to_runs_of_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RESOURCE_GROUP", "production-RG")
-    monkeypatch.setenv("WORKSPACE_NAME", "production")
-    judged = {"name": "a-model", "version": 10}
-    found = {"FOUND": "true", "MODEL_NAME": "a-model", "MODEL_VERSION": "10"}
-    for workspace, told in {"production-RG/production": found, "test-RG/test": {"FOUND": "false"}}.items():
-        model_of_build.FILE.write_text(json.dumps({**judged, "workspace": workspace}), encoding="utf-8")
-        assert model_of_build.outputs() == told
+RUNS = {
+    # reason, MODEL_BUILD_ID, commit that `find` told: the number and commit that it brings, and whether it goes back
+    "after a build": (("ResourceTrigger", "", "c" * 40), ("12", "c" * 40, "false")),
+    "back to a build": (("Manual", "12", "c" * 40), ("31", "c" * 40, "true")),
+    "the champion": (("Manual", "", ""), ("31", "d" * 40, "false")),
+}
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_other_jobs_are_told_which_version_build_and_commit_it_is(
+    devops: DevOps, handed_on: Callable[..., None], monkeypatch: pytest.MonkeyPatch, run: str
+) -> None:
+    told, expected = RUNS[run]
+    for name, value in zip(("BUILD_REASON", "MODEL_BUILD_ID", "COMMIT_OF_BUILD"), told, strict=True):
+        monkeypatch.setenv(name, value)
+    handed_on(registered=False)
+
+    outputs = model_of_build.outputs()
+
+    assert tuple(outputs.pop(name) for name in ("BUILD", "COMMIT", "GOING_BACK")) == expected
+    assert outputs == {"FOUND": "true", "MODEL_NAME": "a-model", "MODEL_VERSION": "10", "REGISTERED": "false"}
+
+
+def test_a_model_of_another_workspace_is_left_to_runs_of_that(
+    handed_on: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODEL_BUILD_ID", "")
+    handed_on(workspace="other-RG/other")
+    assert model_of_build.outputs() == {"FOUND": "false"}
 
     monkeypatch.setenv("MODEL_BUILD_ID", "12")
-    with pytest.raises(UserError, match=r"'test-RG/test'.*choose the variableGroup that the build had"):
+    with pytest.raises(UserError, match=r"'other-RG/other'.*choose the variableGroup that the build had"):
         model_of_build.outputs()
 
 
-@pytest.mark.parametrize(
-    "content",
-    ["", "[]", "{}", '{"name": "a"}', '{"name": "a", "version": "10"}', '{"name": "a", "version": true}',
-     '{"name": "a", "version": 0}', '{"name": "a\\n##vso[task.complete]", "version": 1}'],
-)  # fmt: skip
-def test_a_file_that_names_no_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.parametrize("content", ["", "[]", "7", "{"])
+def test_a_file_that_is_no_record_is_refused(handed_on: Callable[..., None], content: str) -> None:
     model_of_build.FILE.write_text(content, encoding="utf-8")
 
-    with pytest.raises(UserError, match=r"model\.json") as refused:
+    with pytest.raises(UserError, match=r"model\.json (is not JSON|says None for name)"):
         model_of_build.read()
+
+
+@pytest.mark.parametrize("key", sorted(JUDGED.keys() - {"metrics"}))
+@pytest.mark.parametrize("value", [None, "", 0, "a\n##vso[task.complete]"], ids=["missing", "empty", "zero", "hostile"])
+def test_a_record_without_what_is_needed_is_refused(handed_on: Callable[..., None], key: str, value: Any) -> None:
+    handed_on(**{key: value})
+
+    with pytest.raises(UserError, match=rf"model\.json says .* for {key}") as refused:
+        model_of_build.outputs()
 
     assert "##" not in str(refused.value)

@@ -56,10 +56,33 @@ def test_a_run_keeps_what_became_of_its_candidate(workspace_with_champion: Works
     second = outcome(workspace_with_champion)
 
     assert version is not None
-    assert first["version"] == 1
+    assert (first["version"], first["registered"]) == (1, True)
     assert first["model_digest"] == version.tags["model_digest"]
-    assert second["version"] is None
+    assert first["metrics"] == {name: float(version.tags[name]) for name in first["metrics"]} != {}
+    assert (second["version"], second["registered"]) == (1, False)
     assert "is equal to version 1's" in second["reason"]
+    assert {**second, "registered": True, "reason": first["reason"]} == first
+
+
+def test_the_champion_s_own_bytes_are_not_registered_again(workspace_with_champion: Workspace) -> None:
+    workspace_with_champion.step("evaluate", "--run-evaluation", "false")
+
+    workspace_with_champion.step("register", "--build-id", "another")
+
+    became = outcome(workspace_with_champion)
+    assert (became["version"], became["registered"], count()) == (1, False, 1)
+    assert "byte for byte" in became["reason"]
+
+
+def test_where_no_champion_is_left_no_version_is_to_serve(workspace_with_champion: Workspace) -> None:
+    workspace_with_champion.step("train")
+    workspace_with_champion.step("evaluate")
+    workspace_with_champion.call("withdraw", "--version", "1")
+
+    workspace_with_champion.step("register")
+
+    became = outcome(workspace_with_champion)
+    assert (became["version"], became["registered"], became["model_digest"]) == (None, False, "")
 
 
 def test_in_a_job_the_outcome_is_kept_with_the_job(
@@ -79,6 +102,7 @@ def test_a_run_is_registered_once(workspace_with_champion: Workspace) -> None:
     workspace_with_champion.step("register")
 
     assert count() == 1
+    assert outcome(workspace_with_champion)["registered"] is True
 
 
 def test_a_run_that_was_overtaken_and_is_better_again_is_registered_again(workspace_with_champion: Workspace) -> None:

@@ -56,14 +56,7 @@ def test_the_example_is_complete_once_it_is_filled_in(example: Path) -> None:
     read = settings.read(example)
 
     assert (read.subscription_id, read.build_id, read.dataset_version) == ("one", "7", "latest")
-    assert (read.datastore_name, read.data_file_path, read.model_build_id) == (None, None, None)
-
-
-def test_a_build_that_trains_nothing_takes_no_new_data(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MODEL_BUILD_ID", "5")
-    monkeypatch.setenv("DATA_FILE_PATH", "new.csv")
-
-    assert "MODEL_BUILD_ID names a model that is there" in refusal(example)
+    assert (read.datastore_name, read.data_file_path) == (None, None)
 
 
 def test_what_is_the_same_in_every_build_needs_no_build(example: Path) -> None:
@@ -101,7 +94,7 @@ def test_all_that_is_missing_or_wrong_is_named_at_once(example: Path, monkeypatc
 
 @pytest.mark.parametrize("value", ["two words", "a;b", "a$(id)", "`id`", "a&b", "it's", "a\nb", "*", "~"])
 def test_what_a_shell_would_act_upon_is_refused(example: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    names = ("BUILD_BUILDID", "BUILD_URI", "CALLER_RUN_ID", "MODEL_BUILD_ID", "MODEL_NAME")
+    names = ("BUILD_BUILDID", "BUILD_URI", "CALLER_RUN_ID", "MODEL_NAME")
     for name in names:
         monkeypatch.setenv(name, value)
 

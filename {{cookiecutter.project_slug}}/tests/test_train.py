@@ -41,6 +41,16 @@ def test_model_folder_says_what_a_request_looks_like(trained: Path) -> None:
     assert (loaded.labels, loaded.threshold) == (LABELS, THRESHOLD)
 
 
+def test_model_folder_holds_ten_rows_and_what_it_predicts_for_them(trained: Path) -> None:
+    folder = trained / "candidate" / "model"
+    kept = json.loads((folder / "golden_rows.json").read_text(encoding="utf-8"))
+    given = data.read(trained / "data")[list(FEATURES)].to_numpy()
+
+    assert (len(kept["rows"]), len(kept["predictions"])) == (10, 10)
+    assert all((given == row).all(axis=1).any() for row in kept["rows"]), "they are rows of the data"
+    np.testing.assert_array_equal(model.load(folder).predict(kept["rows"]), kept["predictions"])
+
+
 def test_model_folder_is_an_mlflow_model(trained: Path) -> None:
     ours = model.load(trained / "candidate" / "model")
     loaded = mlflow.pyfunc.load_model(str(trained / "candidate" / "model"))

@@ -6,16 +6,16 @@ FILE = "outcome.json"
 
 
 class Outcome(BaseModel):
-    """``version`` is None where the model was not registered, and ``reason`` says why.
+    """The version that is to serve: the candidate if it was ``registered``, else the champion, and ``reason`` says why.
 
-    ``build_id`` is the build that registered it, which is an earlier one where its training was used again.
+    ``version`` is None where nothing may serve. Metrics and digest are the version's own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     version: int | None
-    build_id: str
+    registered: bool
     reason: str
-    metrics: dict[str, FiniteFloat]
-    model_digest: str
+    metrics: dict[str, FiniteFloat] = {}
+    model_digest: str = ""

@@ -45,22 +45,38 @@ def check_champion(decision: Decision, champion: Version | None) -> None:
         )
 
 
-def register(client: MlflowClient, name: str, candidate: Candidate, decision: Decision, asked_by: Tags) -> Version:
-    """Add a version, or return the one that the candidate's run gave already: to this build, or as the champion.
+def register(client: MlflowClient, name: str, candidate: Candidate, decision: Decision, asked_by: Tags) -> Outcome:
+    """Add a version, or say why the champion stays the one that is to serve.
 
-    Any other version of that run was overtaken since. The candidate was found better again, so it is added again.
+    What the candidate's run gave to this build already is this build's. What it gave to another was overtaken since,
+    unless it is the champion: the candidate was found better again, so it is added again.
     """
     champion, earlier = registry.champion(client, name), registry.of_run(client, name, candidate.run_id)
-    if earlier:
+    if earlier and (decision.promote or earlier.tags.get("build_id") == asked_by["build_id"]):
         check_registered(earlier)
-        if earlier == champion or earlier.tags.get("build_id") == asked_by["build_id"]:
-            log.info("This run gave %s already.", earlier)
-            return earlier
+        if earlier.tags.get("build_id") == asked_by["build_id"]:
+            return outcome(name, earlier, decision, registered=True)
+    if not decision.promote:
+        return outcome(name, champion, decision)
+    if champion and champion.tags.get("model_digest") == decision.model_digest:
+        same = decision.model_copy(update={"reason": f"It is {champion}, the champion, byte for byte."})
+        return outcome(name, champion, same)
     check_champion(decision, champion)
     tags = {**parameters.read().registration.tags, **lineage(candidate, decision), **asked_by}
-    version = registry.add(client, name, candidate.run_id, tags)
-    log.info("Registered %s.", version)
-    return version
+    return outcome(name, registry.add(client, name, candidate.run_id, tags), decision, registered=True)
+
+
+def outcome(name: str, version: Version | None, decision: Decision, registered: bool = False) -> Outcome:
+    """Describe the version that is to serve, as the registry has it."""
+    tags = version.tags if version else {}
+    return Outcome(
+        name=name,
+        version=version.number if version else None,
+        registered=registered,
+        reason=decision.reason,
+        metrics={metric: float(tags[metric]) for metric in decision.candidate if metric in tags},
+        model_digest=tags.get("model_digest", ""),
+    )
 
 
 @program()
@@ -72,21 +88,13 @@ def main() -> None:
         raise UserError("The candidate is not the model that was judged: run the evaluation step again.")
 
     asked_by = {name: getattr(arguments, name) for name in ("build_id", "build_uri", "caller_run_id")}
-    version = None
     with tracking.store() as client:
-        if decision.promote:
-            version = register(client, arguments.model_name, candidate, decision, asked_by)
-        else:
-            log.info("Model was not registered for this run. %s", decision.reason)
-        outcome = Outcome(
-            name=arguments.model_name,
-            version=version.number if version else None,
-            build_id=version.tags["build_id"] if version else arguments.build_id,
-            reason=decision.reason,
-            metrics=decision.candidate,
-            model_digest=decision.model_digest,
-        )
-        tracking.log_text(client, candidate.run_id, outcome.model_dump_json(indent=2) + "\n", FILE)
+        became = register(client, arguments.model_name, candidate, decision, asked_by)
+        tracking.log_text(client, candidate.run_id, became.model_dump_json(indent=2) + "\n", FILE)
+    if became.registered:
+        log.info("Registered version %d of %s.", became.version, became.name)
+    else:
+        log.info("Model was not registered for this run. %s", became.reason)
 
 
 if __name__ == "__main__":

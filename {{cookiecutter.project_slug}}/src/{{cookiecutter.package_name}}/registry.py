@@ -15,6 +15,7 @@ from mlflow import MlflowClient, artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from . import golden_rows
 from .program import UserError, in_one_line, write_text
 
 WITHDRAWN = "withdrawn"
@@ -128,7 +129,11 @@ def not_fetched(error: Exception) -> str:
 
 
 def fetch_for_serving(version: Version, folder: Path) -> None:
-    """Put a version's model/ and model.json into a folder, which holds no other version's afterwards."""
+    """Put a version's model/ and model.json into a folder, which holds no other version's afterwards.
+
+    Raises unless the code that is here predicts as it did when the version was trained.
+    """
     (folder / "model.json").unlink(missing_ok=True)  # a model must never go by another's number
     fetch(version, folder / "model")
+    golden_rows.check(folder / "model", version)
     write_text(folder / "model.json", json.dumps({"name": version.name, "version": version.number}) + "\n")

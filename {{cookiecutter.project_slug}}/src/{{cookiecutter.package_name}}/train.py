@@ -17,7 +17,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from sklearn.model_selection import train_test_split
 
-from . import data, estimator, handover, parameters, plots, predictor, schema, tracking
+from . import data, estimator, golden_rows, handover, parameters, plots, predictor, schema, tracking
 from .model import load
 from .pipeline import parse_arguments
 from .program import UserError, program
@@ -98,6 +98,7 @@ def main() -> None:
 
         handover.start_candidate(candidate)
         save(model, request, candidate / "model")
+        golden_rows.write(candidate / "model", learn[list(schema.FEATURES)].head(golden_rows.COUNT))
         held_out.to_parquet(candidate / "held_out.parquet", index=False)
 
         target = held_out[schema.TARGET].to_numpy()

@@ -1,0 +1,38 @@
+"""Ten rows in the model folder and what was predicted for them: later code must still read its weights the same way."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .model import load
+from .program import UserError
+
+FILE = "golden_rows.json"
+COUNT = 10
+TOLERANCE = 1e-9  # relative, and absolute near zero
+
+
+def write(folder: Path, rows: npt.ArrayLike) -> None:
+    """Keep rows (n, columns) and what the model folder predicts for them."""
+    given = np.asarray(rows, dtype=np.float64)
+    kept = {"rows": given.tolist(), "predictions": load(folder).predict(given).tolist()}
+    (folder / FILE).write_text(json.dumps(kept), encoding="utf-8")
+
+
+def check(folder: Path, version: object) -> None:
+    """Raise unless this code predicts what was predicted when the version was trained."""
+    again = "train and register a new version (RUN_EVALUATION=false registers it whatever the figures say)"
+    try:
+        kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        expected = np.asarray(kept["predictions"], dtype=np.float64)
+        found = load(folder).predict(kept["rows"])
+    except Exception as error:  # a model may raise anything
+        told = f"This code cannot score the golden rows of {version}: {error!r}."
+        raise UserError(f"{told} Revert it, or {again}.") from error
+    if not len(expected) or not np.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE):
+        raise UserError(
+            f"This code does not predict for the golden rows of {version} what was predicted when it was trained: "
+            f"revert it, or {again}."
+        )
