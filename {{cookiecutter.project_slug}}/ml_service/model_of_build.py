@@ -134,7 +134,8 @@ def main() -> None:
         if has_model(build):
             log.info("##vso[task.setvariable variable=MODEL_OF]%s", build)
             log.info("##vso[task.setvariable variable=COMMIT_OF_BUILD]%s", commit)
-            log.info("The model is the one of build %s, the code that of commit %s.", build, commit)
+            which = "Going back to build" if setting("MODEL_BUILD_ID") else "After build"
+            log.info("%s %s: the version that it handed on, with the code of commit %s.", which, build, commit)
         else:
             log.info("Build %s handed on no model: nothing to do.", build)
 

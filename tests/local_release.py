@@ -1,0 +1,162 @@
+"""Where releases go on this machine: what was pushed to the registry is what runs, and really answers."""
+
+import json
+import os
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import local_az
+import local_cluster
+from local_cluster import KEY
+from local_kubectl import TOKEN
+
+from azureml_emulator import tokens
+
+
+class Services:
+    """The scoring service of each image that is asked for, started from what was staged for it, by its own code."""
+
+    def __init__(self, folder: Path, python: Path, package: str) -> None:
+        self.folder, self.python, self.package = folder, python, package
+        self.running: dict[str, tuple[subprocess.Popen, str]] = {}
+        self.lock = threading.Lock()
+
+    def azure(self) -> dict:
+        return json.loads((self.folder / "azure.json").read_text("utf-8"))
+
+    def address(self, image: str) -> str | None:
+        """Return where the service of an image by digest listens; None if the registry never had it."""
+        digest = image.partition("@")[2]
+        context = self.folder / digest.partition(":")[2]
+        with self.lock:
+            if digest and context.is_dir() and digest not in self.running:
+                command = [self.python, "-m", f"{self.package}.app", "--folder", "serving", "--port", "0"]
+                environment = {**os.environ, "SCORING_KEYS": KEY, "IMAGE_ID": self.azure()["ids"][digest]}
+                process = subprocess.Popen(
+                    [str(word) for word in command], cwd=context, env=environment, stdout=subprocess.PIPE, text=True
+                )
+                assert process.stdout is not None
+                self.running[digest] = process, process.stdout.readline().strip().rpartition(" on ")[2]
+                threading.Thread(target=process.stdout.read, daemon=True).start()
+            return self.running[digest][1] if digest in self.running else None
+
+    def ask(self, image: str, path: str, body: bytes | None, authorization: str | None) -> tuple[int, bytes]:
+        """Pass a request on, and return status and body of the answer."""
+        address = self.address(image)
+        if address is None:
+            return 503, b"{}"
+        headers = {"Authorization": authorization} if authorization else {}
+        request = urllib.request.Request(f"{address}{path}", body, headers)  # noqa: S310
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answered:
+                return answered.status, answered.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def close(self) -> None:
+        for process, _ in self.running.values():
+            process.terminate()
+
+
+class Gateway(local_cluster.Gateway):
+    """The gateway of the cluster, with pods that run what their Deployment says."""
+
+    services: Services
+
+
+def proxied(handler, held, target, *, by_header, body):
+    """Answer as the pods of a colour do."""
+    colour = target["headers"]["response"]["set"]
+    runs = held["objects"].get(f"Deployment/{target['destination']['host']}")
+    (container,) = runs["spec"]["template"]["spec"]["containers"] if runs else [{"image": ""}]
+    authorization = handler.headers["authorization"]
+    status, told = handler.server.services.ask(container["image"], handler.path, body or None, authorization)
+    handler.answer(status, json.loads(told), **colour)
+
+
+class WebApp(ThreadingHTTPServer):
+    """HTTPS on a free port of localhost, in front of the image that the Web App is set to."""
+
+    daemon_threads = True
+
+    def __init__(self, services: Services, certificate: Path, key: Path) -> None:
+        self.services = services
+        super().__init__(("127.0.0.1", 0), WebAppHandler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def host(self) -> str:
+        return f"localhost:{self.server_port}"
+
+    def handle_error(self, *_) -> None:
+        """Clients may go away."""
+
+
+class WebAppHandler(BaseHTTPRequestHandler):
+    server: WebApp
+
+    def do_GET(self) -> None:
+        self.answer(None)
+
+    def do_POST(self) -> None:
+        self.answer(self.rfile.read(int(self.headers["content-length"])))
+
+    def answer(self, body: bytes | None) -> None:
+        image = self.server.services.azure()["web app"]["linuxFxVersion"].removeprefix("DOCKER|")
+        status, told = self.server.services.ask(image, self.path, body, self.headers["authorization"])
+        self.send_response(status)
+        self.send_header("content-length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
+
+    def log_message(self, *_) -> None:
+        """Keep quiet."""
+
+
+class Azure:
+    """Registry, Web App, cluster and vault of a project. ``programs`` holds az and kubectl."""
+
+    def __init__(self, baked, folder: Path, python: Path, subscription: str) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.programs = local_cluster.install(folder, subscription)
+        self.cluster = local_cluster.Cluster(folder)
+        self.services = Services(folder, python, baked.answers["package_name"])
+        self.gateway = Gateway(self.cluster, folder)
+        self.gateway.services = self.services
+        self.gateway.RequestHandlerClass = type("Handler", (local_cluster.Handler,), {"serve": proxied})
+        self.certificate = self.gateway.certificate
+        self.web_app = WebApp(self.services, self.certificate, folder / "key.pem")
+        token = tokens.issue("t", "connection", 36000, aud="https://management.azure.com")
+        login = {"accessToken": token, "expires_on": int(time.time()) + 36000, "tokenType": "Bearer"}
+        app = {"linuxFxVersion": "DOCKER|r.azurecr.io/none@sha256:0", "sets": 0}
+        state = {
+            "guide": str(baked.path / "docs" / "infrastructure.md"),
+            "subscription": subscription,
+            "token": login,
+            "token of the cluster": TOKEN,
+            "keys": f"{KEY} another-key",
+            "repositories": {},
+            "ids": {},
+            "run": {},
+            "web app": {**app, "site": {"defaultHostName": self.web_app.host}},
+        }
+        (folder / "azure.json").write_text(json.dumps(state), encoding="utf-8")
+        script = f'#!/bin/sh\nexec {sys.executable} {local_az.__file__} {folder} "$@"\n'
+        (self.programs / "az").write_text(script, encoding="utf-8")
+
+    def close(self) -> None:
+        self.services.close()
+        for server in (self.gateway, self.web_app):
+            server.shutdown()
+            server.server_close()

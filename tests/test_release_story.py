@@ -1,0 +1,229 @@
+"""A release follows model and code: merge after merge, on the local Azure ML, to a Web App and a canary that answer."""
+
+import json
+import os
+import ssl
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from conftest import bake, run
+from local_azure import PATIENCE, SDK
+from local_pipelines import agent, edit, repository
+from local_release import Azure
+
+from azureml_emulator.launchers import Command, Forks
+from azureml_emulator.session import started
+from pipelines_runner.builds import answering
+from pipelines_runner.job import report
+from pipelines_runner.locks import APPROVAL
+from pipelines_runner.runner import Agent
+from pipelines_runner.tasks import TASKS
+
+pytestmark = [pytest.mark.slow, pytest.mark.tool("git"), pytest.mark.tool("kubectl"), pytest.mark.tool("openssl")]
+
+ANSWERS = {"deploy_aci": False, "batch_scoring": False, "deploy_webapp": True, "aks": "canary"}
+CI, CD = ".pipelines/ci.yml", ".pipelines/cd.yml"
+QUALITY = ("Check the", "Run the unit tests", "Publish what")
+MODEL, APP, TRAIN = "src/parameters.yml", "src/diabetes_regression/app.py", "src/diabetes_regression/train.py"
+REPLICAS = "deployment/kubernetes/colour/deployment.yaml"
+PREDICTOR = "src/diabetes_regression/predictor.py"
+BEFORE, AFTER = "there is /score, /, /healthz and /swagger.json", "this is the repaired server"
+# What takes long on Azure, and need not here.
+PACES = {
+    "deployment/canary.py": {"SECONDS_BETWEEN = 10": "SECONDS_BETWEEN = 0.01", "REQUESTS = 200": "REQUESTS = 40"},
+    "deployment/web_app.py": {"default=5.0": "default=0.05"},
+}
+
+
+class Story(NamedTuple):
+    """A repository with its history, the agent that builds it, and where its releases go."""
+
+    agent: Agent
+    azure: Azure
+    workspace: dict[str, str]
+
+    def commit(self, file, old, new):
+        edit(self.agent.root, file, old, new)
+        self.git("commit", "--quiet", "--all", "--message", f"Change {file}")
+
+    def git(self, *words):
+        author = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.com")
+        run("git", *author, *words, cwd=self.agent.root)
+
+    def build(self):
+        with answering(self.agent):
+            return self.agent.run(CI)
+
+    def release(self, **how):
+        with answering(self.agent):
+            return self.agent.run(CD, **how)
+
+    def merge(self, *change):
+        """Merge a change, and return its build and the release that this starts."""
+        self.commit(*change)
+        build = self.build()
+        assert build.result == "Succeeded", report(build.steps())
+        return build, self.release(after=build)
+
+    def serves(self):
+        """Return what serves: version and behaviour of the Web App, what runs on the cluster, and its pods."""
+        cluster = [one for one in self.azure.cluster.read()["objects"].values() if one["kind"] == "Deployment"]
+        version, page = json.loads(self.ask("/healthz"))["version"], json.loads(self.ask("/nowhere"))["error"]
+        replicas = {one["spec"]["replicas"] for one in cluster}
+        return version, page == AFTER, self.azure.cluster.told(), replicas
+
+    def ask(self, path):
+        context = ssl.create_default_context(cafile=self.azure.certificate)
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
+        try:
+            return opener.open(f"https://{self.azure.web_app.host}{path}", timeout=10).read()
+        except urllib.error.HTTPError as error:
+            return error.read()
+
+    def changes(self):
+        """Return all that a release may change: the cluster, the Web App, and how often that was set."""
+        return self.azure.cluster.read()["objects"], self.azure.services.azure()["web app"]
+
+
+def told(build):
+    return report(build.steps())
+
+
+def model(build):
+    content = json.loads((build.artifacts / "model" / "model.json").read_text("utf-8"))
+    return content["version"], content["registered"]
+
+
+def deployed(release):
+    """Return the targets that a release went to."""
+    stages = {"Deploy_Webapp": "web app", "Remove_Blue": "canary"}
+    return {target for stage, target in stages.items() if release.stages[stage].result == "Succeeded"}
+
+
+@pytest.fixture(scope="module")
+def story(cookies_session, environment, tmp_path_factory):
+    baked, folder = bake(cookies_session, ANSWERS), tmp_path_factory.mktemp("story")
+    python, steps = environment(bake(cookies_session, {})), environment(baked, "train")
+    root = repository(baked, folder / "repository", python, without=("tests", "docs"))
+    for file, pace in PACES.items():
+        for old, new in pace.items():
+            edit(root, file, old, new)
+    (folder / "forks").mkdir()
+    forks = Forks(str(python), folder / "forks", SDK, **PATIENCE)
+
+    def azure_cli(step):
+        """Run programs of Azure ML in forks of an interpreter that has imported its SDK, and others as they are."""
+        step.inputs(
+            "azureSubscription", "scriptType", "scriptLocation", "inlineScript", "keepAzSessionActive", "visibleAzLogin"
+        )
+        line = step.job.fill(step.written["inputs"]["inlineScript"]).strip().splitlines()[-1]
+        if not line.startswith("python -m ml_service."):
+            return TASKS["AzureCLI@2"](step)
+        log = step.job.workspace / f"{len(step.job.steps)}.log"
+        variables = {**step.job.exported(), "SUBSCRIPTION_ID": workspace["SUBSCRIPTION_ID"]}
+        status = forks.run(Command(line, step.job.sources, variables, log), lambda: False)
+        step.tell(log.read_text("utf-8"))
+        return step.fail(f"exited with {status}") if status else None
+
+    def script(step):
+        if not step.name.startswith(QUALITY):
+            TASKS["script"](step)
+
+    with started(python, folder / "state", "--fork-server", steps=steps) as session:
+        workspace = session.environment
+        azure = Azure(baked, folder / "azure", python, workspace["SUBSCRIPTION_ID"])
+        trusted = folder / "trusted.pem"
+        trusted.write_text(
+            azure.certificate.read_text("utf-8") + Path(workspace["SSL_CERT_FILE"]).read_text("utf-8"), encoding="utf-8"
+        )
+        named = ("SUBSCRIPTION_ID", "RESOURCE_GROUP", "WORKSPACE_NAME")
+        known = {name: value for name, value in workspace.items() if name not in named}
+        known |= {name: str(trusted) for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE") if name in known}
+        known["NO_PROXY"] = "localhost,127.0.0.1"
+        path = os.pathsep.join([str(azure.programs), str(python.parent), os.environ["PATH"]])
+        tasks = {**TASKS, "AzureCLI@2": azure_cli, "script": script}
+        tasks |= dict.fromkeys(("PublishTestResults@2", "PublishCodeCoverageResults@2"), lambda step: None)
+        local = agent(baked, root, folder / "agent", tasks, **{**known, **PATIENCE, "PATH": path})
+        slug = baked.answers["project_slug"]
+        local.checks = {f"{slug}-webapp": {"approval", "lock"}, f"{slug}-canary": {"approval"}}
+        local.checks[f"{slug}-canary-traffic"] = {"lock"}
+        (group,) = local.groups.values()
+        group |= {"K8S_AB_NAMESPACE": "canary-namespace", "K8S_AB_HOST": azure.gateway.host}
+        group["RESOURCE_GROUP"], group["WORKSPACE_NAME"] = workspace["RESOURCE_GROUP"], workspace["WORKSPACE_NAME"]
+        one = Story(local, azure, {**known, **{name: workspace[name] for name in named}})
+        one.git("init", "--quiet", "--initial-branch=main")
+        one.git("add", "--all")
+        one.git("commit", "--quiet", "--message", "Begin")
+        yield one
+        assert session.ask("unknown") == []
+        azure.close()
+        forks.close()
+
+
+BOTH = {"web app", "canary"}
+
+
+def test_a_release_follows_model_and_code(story):
+    first = story.build()
+    release = story.release(after=first)
+    assert (model(first), deployed(release)) == ((1, True), BOTH), told(release)
+    assert story.serves() == (1, False, "green 1 (100)", {2})
+
+    repaired, release = story.merge(APP, BEFORE, AFTER)
+    assert (model(repaired), deployed(release)) == ((1, False), BOTH), told(release)
+    assert story.serves() == (1, True, "green 1 (100)", {2})
+
+    before = story.changes()
+    build, release = story.merge(TRAIN, "Return the rows to learn from", "Return rows to learn from")
+    assert (model(build), deployed(release), release.result) == ((1, False), set(), "Succeeded"), told(release)
+    assert told(release).count("nothing to deploy") == 2
+    assert story.changes() == before
+
+    build, release = story.merge(MODEL, "alpha: 0.4", "alpha: 0.5")
+    assert "task.logissue type=warning]Model was not registered for this run. " in told(build)
+    assert (model(build), deployed(release), release.result) == ((1, False), set(), "Succeeded"), told(release)
+    assert story.changes() == before
+
+    build, release = story.merge(MODEL, "alpha: 0.5", "alpha: 0.41")
+    assert (model(build), deployed(release)) == ((2, True), BOTH), told(release)
+    assert story.serves() == (2, True, "green 2 (100)", {2})
+
+    with answering(story.agent):
+        late = story.agent.start(CD, after=repaired).until("Deploy_Webapp", APPROVAL)
+    build, release = story.merge(REPLICAS, "replicas: 2", "replicas: 3")
+    assert (model(build), deployed(release)) == ((2, False), {"canary"}), told(release)
+    assert story.serves() == (2, True, "green 2 (100)", {3})
+
+    before = story.changes()
+    with answering(story.agent):
+        refused = late.end()
+    assert (refused.result, deployed(refused)) == ("Failed", set())
+    sentence = f"error: Build {repaired.number} is older than what serves, build {build.number}: nothing was deployed."
+    assert told(refused).count(sentence) == 2
+    assert story.changes() == before
+
+    release = story.release(modelBuildId=first.number)
+    assert deployed(release) == BOTH, told(release)
+    assert f"Going back to build {first.number}: " in told(release)
+    assert story.serves() == (1, False, "green 1 (100)", {2})
+
+    python = story.agent.root / ".venv" / "bin" / "python"
+    environment = {**story.agent.environment, **story.workspace, "BUILD_BUILDID": "by-hand"}
+    (story.agent.root / ".env").write_text((story.agent.root / ".env.example").read_text("utf-8"), encoding="utf-8")
+    run(python, "-m", "ml_service.withdraw", "--version", "2", cwd=story.agent.root, **environment)
+    release = story.release()
+    assert deployed(release) == BOTH, told(release)
+    assert story.serves() == (1, True, "green 1 (100)", {3})
+
+    story.commit(PREDICTOR, "rows @ coefficients", "1.0001 * rows @ coefficients")
+    before = story.changes()
+    release = story.release()
+    assert (release.result, deployed(release)) == ("Failed", set())
+    assert "does not predict for the golden rows of version 1 of " in told(release)
+    assert story.changes() == before
+    assert story.agent.leases == {first.number: [365], "9": [365]}
