@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import textwrap
 import tomllib
 
 import pytest
@@ -99,6 +100,36 @@ def test_emitted_readme_gives_the_commands_behind_each_target(defaults, tmp_path
         lines = [line.strip() for line in dry.splitlines() if "touch" not in line]
         assert lines == commands.strip().splitlines()
         (tmp_path / "project" / ".venv" / "ready").touch()
+
+
+def commands(project):
+    """Return what the documents give a person to paste into bash: blocks in that language, or in none."""
+    for document in sorted(project.path.rglob("*.md")):
+        text = document.read_text(encoding="utf-8")
+        for found in re.finditer(r"^( *)```(\w*)\n(.*?)^\1```$", text, re.DOTALL | re.MULTILINE):
+            if found[2] in ("", "bash"):
+                yield document.name, textwrap.dedent(re.sub(r"<[^<>\n]+>", "something", found[3]))
+
+
+@pytest.mark.tool("bash")
+def test_commands_in_emitted_documents_are_bash(project):
+    for document, block in commands(project):
+        assert run("bash", "-n", "-c", block) == "", f"{document}: {block}"
+
+
+@pytest.mark.tool("bash")
+def test_commands_in_emitted_documents_mean_the_same_to_an_interactive_bash(project):
+    lines = [line for _, block in commands(project) for line in block.splitlines()]
+    expand = 'set -o history -o histexpand; for line; do history -p -- "$line" || echo "refused: $line"; done'
+
+    assert run("bash", "-c", expand, "bash", *lines).splitlines() == lines
+
+
+def test_both_readmes_say_at_once_that_sdk_v1_is_no_longer_supported(project):
+    for root in (ROOT, project.path):
+        first_screen = (root / "README.md").read_text(encoding="utf-8").partition("\n## ")[0]
+
+        assert "support for SDK v1 ended on 2026-06-30" in " ".join(first_screen.split())
 
 
 def prompt_of(question):
