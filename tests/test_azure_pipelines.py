@@ -239,7 +239,7 @@ def test_the_guide_gives_the_branch_policy_the_paths_of_the_file(project):
 
 def test_the_guide_makes_environments_and_the_canary_s_host_before_they_are_used(project):
     pipelines, guide = project.path / ".pipelines", project.path / "docs" / "azure-pipelines.md"
-    used = names_in(pipelines, r"environment: \$\{\{ variables\.PROJECT \}\}(-[\w-]+)$")
+    used = names_in(pipelines, r"environment: \$\{\{ variables\.PROJECT \}\}(-[\w-]+)(?: #.*)?$")
     steps, _, later = guide.read_text("utf-8").partition("## The variable group")
     made = later.partition("### Approvals")[2].partition("\n## ")[0]
 
