@@ -2,11 +2,13 @@
 
 import json
 import re
+import shlex
 import shutil
+import textwrap
 import tomllib
 
 import pytest
-from conftest import QUESTIONS, ROOT, run
+from conftest import COMBINATIONS, QUESTIONS, ROOT, bake, run
 
 from benchmarks import azure, batch, score
 
@@ -99,6 +101,75 @@ def test_emitted_readme_gives_the_commands_behind_each_target(defaults, tmp_path
         lines = [line.strip() for line in dry.splitlines() if "touch" not in line]
         assert lines == commands.strip().splitlines()
         (tmp_path / "project" / ".venv" / "ready").touch()
+
+
+def commands(project):
+    """Return what the documents give a person to paste into bash: blocks in that language, or in none."""
+    for document in sorted(project.path.rglob("*.md")):
+        text = document.read_text(encoding="utf-8")
+        for found in re.finditer(r"^( *)```(\w*)\n(.*?)^\1```$", text, re.DOTALL | re.MULTILINE):
+            if found[2] in ("", "bash"):
+                yield document.name, textwrap.dedent(re.sub(r"<[^<>\n]+>", "something", found[3]))
+
+
+@pytest.mark.tool("bash")
+def test_commands_in_emitted_documents_are_bash(project):
+    for document, block in commands(project):
+        assert run("bash", "-n", "-c", block) == "", f"{document}: {block}"
+
+
+@pytest.mark.tool("bash")
+def test_commands_in_emitted_documents_mean_the_same_to_an_interactive_bash(project):
+    lines = [line for _, block in commands(project) for line in block.splitlines()]
+    expand = 'set -o history -o histexpand; for line; do history -p -- "$line" || echo "refused: $line"; done'
+
+    assert run("bash", "-c", expand, "bash", *lines).splitlines() == lines
+
+
+NOT_PARSED = ("devops", "pipelines", "repos", "extension", "login")  # of an extension, or asking the network
+
+
+def azure_commands(project):
+    """Return the calls of the Azure CLI that documents show, as words, by command and options."""
+    shown = "\n".join(block for _, block in commands(project))
+    for document in project.path.rglob("*.md"):
+        quoted = re.findall(r"`(az [^`]*--[^`]+)`", document.read_text(encoding="utf-8"))
+        shown += "".join(f"\n{re.sub('<[^<>]+>', 'something', command)}" for command in quoted)
+    within = re.findall(r"\$\((az [^()]*)\)", shown)
+    alone = re.findall(r"(?:^|\| )(az [^|\n]*)", re.sub(r"\$\([^()]*\)", "something", shown), re.MULTILINE)
+    calls = [shlex.split(call, comments=True) for call in within + alone]
+    kinds = {(*call[:3], *(word for word in call if word.startswith("--"))): call for call in calls}
+    return {kind: call for kind, call in kinds.items() if call[1] not in NOT_PARSED}
+
+
+# Each stops at once, because nobody has logged in; one with an unknown command or option, before it says so.
+PARSE = """
+import contextlib, json, sys
+from azure.cli.core import get_default_cli
+for call in json.loads(sys.argv[1]):
+    with contextlib.suppress(SystemExit):
+        get_default_cli().invoke(call)
+"""
+
+
+@pytest.mark.prove
+def test_the_azure_cli_takes_each_command_in_emitted_documents(cookies_session, environment, defaults, tmp_path):
+    python = environment(defaults, "az")
+    answers = [COMBINATIONS["most"], {"aks": "canary", "deploy_webapp": True}, {"aks": "service"}]
+    calls = {kind: call for each in answers for kind, call in azure_commands(bake(cookies_session, each)).items()}
+    settings = {"AZURE_CONFIG_DIR": str(tmp_path), "AZURE_CORE_COLLECT_TELEMETRY": "no"}
+
+    told = run(python, "-c", PARSE, json.dumps([call[1:] for call in calls.values()]), **settings)
+
+    assert len(calls) > 10
+    assert told.count("az login") == len(calls), told
+
+
+def test_both_readmes_say_at_once_that_sdk_v1_is_no_longer_supported(project):
+    for root in (ROOT, project.path):
+        first_screen = (root / "README.md").read_text(encoding="utf-8").partition("\n## ")[0]
+
+        assert "support for SDK v1 ended on 2026-06-30" in " ".join(first_screen.split())
 
 
 def prompt_of(question):

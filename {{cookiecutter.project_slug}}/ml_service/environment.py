@@ -40,7 +40,8 @@ def pin(line: str) -> str:
 def conda(lock: str, pinned: str) -> str:
     """Return the environment of a lock, whose content is ``pinned``, as conda reads it."""
     pip = "".join(f"  - {pin}\n" for pin in pins(pinned))
-    head = f"# {IMAGE}\nname: {PROJECT}-{lock}\nchannels: [conda-forge]\n"
+    channels = "[conda-forge, nodefaults]"  # conda's own channels ask for their terms to be accepted
+    head = f"# {IMAGE}\nname: {PROJECT}-{lock}\nchannels: {channels}\n"
     return f"{head}dependencies:\n- python=3.11\n- pip\n- pip:\n{pip}"
 
 

@@ -28,10 +28,10 @@ def test_every_package_of_the_lock_is_pinned_markers_kept() -> None:
     assert len(locked) > 20
 
 
-def test_jobs_reach_the_workspace_as_their_mlflow_server() -> None:
+def test_jobs_reach_the_workspace_as_their_mlflow_server_and_their_data() -> None:
     names = {requirement.name for requirement in requirements(TRAIN)}
 
-    assert {"azureml-mlflow", "mlflow-skinny"} <= names
+    assert {"azureml-dataset-runtime", "azureml-mlflow", "mlflow-skinny"} <= names
     assert "azureml-core" not in names
 
 
@@ -74,5 +74,6 @@ def test_azure_gets_the_environment_as_it_is_shown(
     sent = environment.describe("train", TRAIN)
     built = yaml.safe_load(sent.python.conda_dependencies.serialize_to_string())
     assert built["dependencies"] == yaml.safe_load(shown)["dependencies"]
+    assert built["channels"] == yaml.safe_load(shown)["channels"] == ["conda-forge", "nodefaults"]
     assert sent.name in shown
     assert sent.docker.base_image in shown
