@@ -1,4 +1,4 @@
-"""Documentation is true: trees, links, paths, tables and commands are those of the files."""
+"""Documentation is true: rooms, links, paths, tables and commands are those of the files."""
 
 import json
 import re
@@ -20,38 +20,30 @@ def block(text, language, number=0):
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[number]
 
 
-def paths_of_tree(text):
-    """Return the files that a drawn tree names: a name stands after the drawing, a folder's ends with a slash."""
-    folders, files = [], set()
+def paths_of_rooms(text):
+    """Return the paths that the list of rooms names: what is indented lies in the folder above it."""
+    folder, paths = "", {}
     for line in text.splitlines():
-        drawing, name = re.match(r"([│├└─\s]*)(\S+)", line).groups()
-        depth = len(drawing) // 4 - 1
-        del folders[depth:]
-        if name.endswith("/"):
-            folders.append(name)
-        else:
-            files.add("".join([*folders, name]))
-    return files
+        indent, name, said = re.fullmatch(r"( {4})?(\S+)\s*(.*)", line).groups()
+        folder = folder if indent else name
+        paths[f"{folder}{name}" if indent else name] = said
+    return paths
 
 
-def test_tree_in_the_emitted_readme_equals_the_bake(project):
+# What tools look for, whose names say all there is to say.
+NOT_DRAWN = {".dockerignore", ".gitattributes", ".gitignore", ".pre-commit-config.yaml", "README.md"}
+
+
+def test_the_emitted_readme_shows_every_room_and_what_is_its_reader_s(project):
     readme = (project.path / "README.md").read_text(encoding="utf-8")
+    owned = {path.name for path in (ROOT / "templates" / project.answers["example"]).iterdir()} - {"test_estimator.py"}
 
-    drawn = paths_of_tree(block(readme, "text"))
+    drawn = paths_of_rooms(block(readme, "text"))
 
-    assert drawn == {path.relative_to(project.path).as_posix() for path in project.files()}
-
-
-def test_the_last_of_a_folder_is_drawn_as_such(project):
-    drawn = block((project.path / "README.md").read_text(encoding="utf-8"), "text").splitlines()
-    columns = [re.search("[├└]", line).start() for line in drawn]
-
-    for number, column in enumerate(columns):
-        rest = range(number + 1, len(drawn))
-        after = next((other for other in rest if columns[other] <= column), len(drawn))
-        is_last = after == len(drawn) or columns[after] < column
-        assert drawn[number][column] == ("└" if is_last else "├"), drawn[number]
-        assert {line[column] for line in drawn[number + 1 : after]} <= {" " if is_last else "│"}, drawn[number]
+    assert [path for path in drawn if not (project.path / path).exists()] == []
+    rooms = {path.name for path in project.path.iterdir()} - NOT_DRAWN
+    assert rooms - {".venv"} == {path.partition("/")[0] for path in drawn}
+    assert {path.rpartition("/")[2] for path, said in drawn.items() if said.startswith("yours: ")} == owned
 
 
 MADE_BY_COMMANDS = (".venv/", "build/", "outputs/", "candidate/", "decision/", "sample.csv", "answers.yml")
