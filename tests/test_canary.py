@@ -1,5 +1,6 @@
 """The canary release of a project: its manifests, and its stages run by a local agent against a local cluster."""
 
+import json
 import os
 import re
 import sys
@@ -8,6 +9,7 @@ import pytest
 import yaml
 from conftest import bake, run
 from local_cluster import KEY, Cluster, Gateway, install
+from local_kubectl import TOKEN
 from local_manifests import built
 from local_pipelines import agent, edit, repository
 
@@ -24,6 +26,10 @@ trigger: none
 parameters:
 - {name: version, type: string}
 - {name: image, type: string}
+- {name: build, type: string}
+- {name: goingBack, type: boolean}
+- {name: compares, type: boolean}
+lockBehavior: sequential
 variables:
 - template: variables.yml
 stages:
@@ -32,7 +38,10 @@ stages:
   - job: model
     pool: {vmImage: ubuntu-24.04}
     steps:
-    - script: echo "##vso[task.setvariable variable=MODEL_VERSION;isOutput=true]${{ parameters.version }}"
+    - script: |
+        echo "##vso[task.setvariable variable=MODEL_VERSION;isOutput=true]${{ parameters.version }}"
+        echo "##vso[task.setvariable variable=BUILD;isOutput=true]${{ parameters.build }}"
+        echo "##vso[task.setvariable variable=GOING_BACK;isOutput=true]${{ lower(parameters.goingBack) }}"
       name: model
 - stage: Scoring_Image
   dependsOn: Model
@@ -42,6 +51,23 @@ stages:
     steps:
     - script: echo "##vso[task.setvariable variable=IMAGE;isOutput=true]${{ parameters.image }}"
       name: image
+  - ${{ if eq(parameters.compares, true) }}:
+    - template: templates/job.yml
+      parameters:
+        name: compare
+        displayName: Compare
+        dependsOn: [image]
+        inAgentImage: false
+        setUpPython: false
+        variables:
+          IMAGE: $[ dependencies.image.outputs['image.IMAGE'] ]
+          MODEL_VERSION: $[ stageDependencies.Model.model.outputs['model.MODEL_VERSION'] ]
+        steps:
+        - template: /.pipelines/templates/azure.yml@self
+          parameters:
+            name: canary
+            displayName: Compare
+            run: python3 -m deployment.canary same
 - template: templates/canary.yml
 """
 
@@ -212,15 +238,15 @@ class Releases:
         edit(self.root, "deployment/canary.py", "SECONDS_PER_REQUEST = 5", "SECONDS_PER_REQUEST = 1")
         edit(self.root, "deployment/canary.py", "REQUESTS = 200", "REQUESTS = 40")
         edit(self.root, "deployment/cluster.py", "SECONDS_BETWEEN = 5", "SECONDS_BETWEEN = 0")
-        programs, tools = install(folder, "a-subscription")
+        self.tags = folder / "tags"
         environment = {
-            "AGENT_TOOLSDIRECTORY": str(tools),
-            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{install(folder, 'a-subscription')}{os.pathsep}{os.environ['PATH']}",
             "SSL_CERT_FILE": str(self.gateway.certificate),
             "NO_PROXY": "localhost",
         }
         self.agent = agent(baked, self.root, folder / "agent", **environment)
         self.slug = baked.answers["project_slug"]
+        self.agent.checks = {f"{self.slug}-canary": {"approval"}, f"{self.slug}-canary-traffic": {"lock"}}
         (group,) = self.agent.groups.values()
         group |= {
             "AKS_COMPUTE_NAME": "a-cluster",
@@ -231,13 +257,25 @@ class Releases:
     def release(self, version, **fails):
         """Release a version while something of this kind fails, and return the build."""
         self.cluster.change(fails=fails)
-        return self.agent.run(".pipelines/alone.yml", version=str(version), image=IMAGE.format(version))
+        return self.start(version).end()
+
+    def start(self, version, build="", *, going_back=False, compares=False):
+        """Start a release of a version, which a build of ci.yml registered."""
+        given = {"version": str(version), "image": IMAGE.format(version), "build": str(build)}
+        return self.agent.start(".pipelines/alone.yml", **given, goingBack=going_back, compares=compares)
+
+    def released(self, **builds):
+        """Have the registry know of builds, such as `build_15=2`, which version they released."""
+        tags = [
+            {"name": name.replace("_", "-"), "digest": IMAGE.format(version).partition("@")[2]}
+            for name, version in builds.items()
+        ]
+        self.tags.write_text(json.dumps(tags), encoding="utf-8")
 
     def program(self, *words, code=0):
         """Run a stage's program by hand, where the agent would."""
         (group,) = self.agent.groups.values()
         told = {"PROJECT": self.slug, "IMAGE": IMAGE.format(2), "MODEL_VERSION": "2", **self.agent.environment, **group}
-        told["PATH"] = f"{told['AGENT_TOOLSDIRECTORY']}/kubelogin{os.pathsep}{told['PATH']}"
         return run(sys.executable, "-m", "deployment.canary", *words, cwd=self.root, code=code, **told)
 
 
@@ -294,7 +332,7 @@ def test_a_later_release_takes_over_and_once_more_it_changes_nothing(serving):
     assert (results(build), results(again)) == (ALL_SUCCEED, ALL_SUCCEED), report(build.steps())
     assert serving.cluster.told() == "green 2 (100)"
     assert serving.cluster.read()["objects"] == after
-    assert KEY not in report([*build.steps(), *again.steps()])
+    assert not {KEY, TOKEN} & set(report([*build.steps(), *again.steps()]).split())
 
 
 # what fails, in which stage, and who serves then
@@ -355,9 +393,11 @@ def test_faults_in_passing_do_not_keep_the_traffic_from_going_back(serving):
 def test_a_rollback_waits_for_nobody(serving):
     build = serving.release(2, serving="1 blue 2")
 
-    stages = {name: list(build.stages[name].jobs.values()) for name in ("Blue_50", "Rollback")}
-    environments = {name: [job.environment for job in jobs] for name, jobs in stages.items()}
-    assert environments == {"Blue_50": [f"{serving.slug}-canary"], "Rollback": [""]}
+    lock = f"lock of {serving.slug}-canary-traffic"
+    assert build.stages["Rollback"].checks == (lock,)
+    assert {build.stages[name].checks for name in STAGES if build.stages[name].jobs} == {
+        (f"approval of {serving.slug}-canary", lock)
+    }
 
 
 def test_a_release_after_one_that_stopped_at_blue_goes_through(empty):
@@ -377,15 +417,14 @@ def test_green_that_fails_in_blue_s_place_gives_the_traffic_back(empty):
     assert empty.cluster.told() == "blue 2 (100), green 2 (0)"
 
 
-def test_what_fails_is_checked_and_what_would_have_followed_is_not(empty):
-    """The first move of three has something to apply, and fails: there is nothing to say about the others."""
+def test_after_a_move_that_fails_none_is_made(empty):
     empty.release(2, pods="green 2")
 
     build = empty.release(3, apply=f"Deployment/{empty.slug}-green")
 
     ended = {step.name: step.result for step in build.stages["Blue_Staging"].jobs["canary"].steps}
-    checks = {name: result for name, result in ended.items() if name.startswith("Check ")}
-    assert checks == {"Check stand_in": "Failed", "Check hand_over": "Skipped", "Check blue_staging": "Skipped"}
+    moves = {name: result for name, result in ended.items() if name.startswith("Move ")}
+    assert moves == {"Move stand_in": "Failed", "Move hand_over": "Skipped", "Move blue_staging": "Skipped"}
 
 
 @pytest.mark.parametrize("name", ["K8S_AB_NAMESPACE", "K8S_AB_HOST"])
@@ -414,7 +453,7 @@ def test_blue_is_not_removed_while_it_serves(empty):
     empty.release(2, pods="green 2")
     before = empty.cluster.told()
 
-    assert "error: Green does not run version 2" in empty.program("remove", code=1)
+    assert "error: Green does not run version 2" in empty.program("move", "remove_blue", code=1)
     empty.cluster.change(fails={})
     assert "blue 2 (100)" in before
     assert empty.cluster.told() == before
