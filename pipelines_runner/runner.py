@@ -121,9 +121,9 @@ class Agent:
         return self.start(file, number=number, after=after, **given).end()
 
     def rerun(self, build: Build) -> Build:
-        """Rerun failed jobs, with a build's number, artifacts and parameters. What succeeded keeps what it set.
+        """Rerun failed jobs, with a build's number, artifacts and parameters, and all that depends on them.
 
-        learn.microsoft.com/azure/devops/pipelines/process/stages#retry-a-failed-stage
+        What succeeded before is not run again, and keeps its outputs.
         """
         return self.start(build.file, number=build.number, after=build.after, former=build, **build.given).end()
 
@@ -158,7 +158,7 @@ class Agent:
             name, before = stage["stage"], kept.get(stage["stage"], Ran(SKIPPED))
             own = {**variables, **strings(stage.get("variables"))}
             names = {"variables": Known(own), "dependencies": Known(named_results(earlier.direct))}
-            if before.result in GOOD:
+            if before.result in GOOD and all(kept.get(one) is ran for one, ran in earlier.ancestors.items()):
                 build.stages[name] = before
             elif not true(evaluate(stage.get("condition", "succeeded()"), names, status_of(earlier))):
                 build.stages[name] = Ran(SKIPPED)
@@ -195,8 +195,9 @@ class Agent:
         for job, needed in in_order([as_job(one) for one in stage["jobs"]], "job", {}, ran):
             known = {"variables": Known(variables), "dependencies": Known(named_results(needed.direct))}
             known["stageDependencies"] = from_stages
-            if job["job"] in former and former[job["job"]].result in GOOD:
-                ran[job["job"]] = former[job["job"]]
+            before = former.get(job["job"], Ran(SKIPPED))
+            if before.result in GOOD and all(former.get(name) is one for name, one in needed.ancestors.items()):
+                ran[job["job"]] = before
             elif f"{stage['stage']}.{job['job']}" in self.canceled:
                 ran[job["job"]] = Ran(CANCELED)
             elif true(evaluate(job.get("condition", "succeeded()"), known, status_of(needed, is_canceled(earlier)))):
