@@ -12,8 +12,8 @@ MACRO = re.compile(r"\$\(([A-Za-z_][\w.-]*)\)")
 COMMAND = re.compile(r"##vso\[([\w.]+)\s*([^\]]*)\](.*)")
 KINDS_OF_STEP = ("task", "script", "bash", "publish", "download", "checkout")
 OF_A_STEP = {*KINDS_OF_STEP, "fetchDepth", "artifact", "displayName", "name", "inputs"}
-OF_A_STEP |= {"condition", "env", "failOnStderr", "retryCountOnTaskFailure", "workingDirectory"}
-CONNECTIONS = {"azureSubscription", "azureSubscriptionConnection", "containerRegistry"}
+OF_A_STEP |= {"condition", "env", "failOnStderr", "retryCountOnTaskFailure", "timeoutInMinutes", "workingDirectory"}
+CONNECTIONS = {"azureSubscription", "containerRegistry"}
 UNESCAPED = {"%0D": "\r", "%0A": "\n", "%AZP25": "%"}
 
 
@@ -100,9 +100,7 @@ class Step:
 
     def inputs(self, *known: str) -> dict[str, str]:
         """Return the inputs of a task, variables filled in. One that the task does not have is an error."""
-        for name in {"azureSubscription", "azureSubscriptionConnection", "containerRegistry"} & set(
-            self.written.get("inputs", {})
-        ):
+        for name in CONNECTIONS & set(self.written.get("inputs", {})):
             self.job.connection(self.written["inputs"][name])
         written = self.written.get("inputs", {})
         if unknown := set(written) - set(known):

@@ -12,22 +12,24 @@ from typing import Any, NamedTuple
 from .errors import PipelineError
 from .expressions import evaluate, text, true
 from .job import KINDS_OF_STEP, Job, Step
+from .locks import APPROVAL, BEHAVIORS, LOCK, Locks
 from .resources import Run, pipelines
 from .resources import variables as of_resources
 from .templates import Expansion, Known, Names
 
 SUCCEEDED, WITH_ISSUES, FAILED = "Succeeded", "SucceededWithIssues", "Failed"
 SKIPPED, CANCELED = "Skipped", "Canceled"
+RUNS = "runs"
 GOOD = (SUCCEEDED, WITH_ISSUES)
 OF_A_JOB = {
     "job", "displayName", "dependsOn", "condition", "timeoutInMinutes", "variables", "pool", "container", "steps"
 }  # fmt: skip
 OF_A_DEPLOYMENT = (OF_A_JOB - {"job"}) | {"deployment", "environment"}
-OF_A_STAGE = {"stage", "displayName", "dependsOn", "condition", "variables", "jobs"}
+OF_A_STAGE = {"stage", "displayName", "dependsOn", "condition", "variables", "jobs", "lockBehavior"}
 RUNTIME = re.compile(r"\$\[(.*)\]", re.DOTALL)
 NO_COMMIT = "0" * 40
 INVOKE = "ms-air-aiagility.vss-services-azureml.azureml-restApi-task.MLPublishedPipelineRestAPITask@0"
-ON_SERVER = {"ManualValidation@1", INVOKE}  # tasks that run without an agent, and only so
+ON_SERVER = {"Delay@1", "ManualValidation@1", INVOKE}  # tasks that run without an agent, and only so
 Tasks = Mapping[str, Callable[[Step], None]]
 
 
@@ -40,6 +42,7 @@ class Ran:
     steps: list[Step] = field(default_factory=list)
     outputs: dict[str, str] = field(default_factory=dict)
     environment: str = ""  # to which a deployment job deploys
+    checks: tuple[str, ...] = ()  # of environments, that a stage passed before its jobs started
 
 
 @dataclass
@@ -52,6 +55,8 @@ class Build:
     file: str
     branch: str
     commit: str = NO_COMMIT
+    given: dict[str, Any] = field(default_factory=dict)  # parameters
+    after: "Build | None" = None  # whose end started it
 
     @property
     def result(self) -> str:
@@ -64,6 +69,30 @@ class Build:
 
     def steps(self) -> list[Step]:
         return [step for stage in self.stages.values() for job in stage.jobs.values() for step in job.steps]
+
+
+class Going:
+    """A run under way. It goes on when it is told to, so that a test has others come in between."""
+
+    def __init__(self, build: Build, events: Iterator[tuple[str, str]]) -> None:
+        self.build, self.events = build, events
+        self.at = ("", "")
+
+    def until(self, stage: str, event: str) -> "Going":
+        """Go on until a stage asks for an approval, waits for a lock, or runs: its jobs are done, its locks held."""
+        while self.at != (stage, event):
+            before, self.at = self.at, next(self.events, ("", ""))
+            if not self.at[0] or (before == self.at and self.at[1] == LOCK):
+                raise PipelineError(f"Run {self.build.number} is not at {event} of {stage}, but at {before}.")
+        return self
+
+    def end(self) -> Build:
+        """Go on to the end, all approvals given. A lock that somebody else holds keeps a run from it."""
+        for at in self.events:
+            if at == self.at and at[1] == LOCK:
+                raise PipelineError(f"Run {self.build.number} waits for a lock before {at[0]}.")
+            self.at = at
+        return self.build
 
 
 def worst(results: list[str]) -> str:
@@ -85,16 +114,32 @@ class Agent:
     pipelines: Mapping[str, str] = field(default_factory=dict)  # by their names in the organisation, the files
     builds: list[Build] = field(default_factory=list)  # all there were
     leases: dict[str, list[int]] = field(default_factory=dict)  # by the number of a build, for how many days it is kept
+    checks: Mapping[str, set[str]] = field(default_factory=dict)  # by environments: what they have, of CHECKS
+    locks: Locks = field(default_factory=Locks)
 
     def run(self, file: str, *, number: str = "", after: Build | None = None, **given: Any) -> Build:
         """Run a root pipeline with these values of its parameters; a build with the number of another is its re-run.
 
         It starts by hand, or since another build has ended, which must be one that starts it.
         """
+        return self.start(file, number=number, after=after, **given).end()
+
+    def rerun(self, build: Build) -> Build:
+        """Rerun failed jobs, with a build's number, artifacts and parameters, and all that depends on them.
+
+        What succeeded before is not run again, and keeps its outputs.
+        """
+        return self.start(build.file, number=build.number, after=build.after, former=build, **build.given).end()
+
+    def start(
+        self, file: str, *, number: str = "", after: Build | None = None, former: Build | None = None, **given: Any
+    ) -> Going:
+        """Start a run that goes on step by step."""
         attempts = len(list(self.folder.glob("build-*"))) + 1
         folder = self.folder / f"build-{attempts}"
         folder.mkdir(parents=True)
-        commit = after.commit if after else commit_of(self.root)
+        of = after or former
+        commit = of.commit if of else commit_of(self.root)
         predefined = {**self.predefined, "Build.BuildId": number or str(attempts), "Build.SourceVersion": commit}
         known = list(self.pipelines.values())
         predefined["System.DefinitionId"] = str(known.index(file) + 1 if file in known else 0)
@@ -108,26 +153,54 @@ class Agent:
         variables = {**predefined, **pipeline["variables"]}
         number = predefined["Build.BuildId"]
         artifacts, branch = self.folder / f"artifacts-{number}", predefined.get("Build.SourceBranch", "")
-        build = Build({}, artifacts, number, file, branch, commit)
-        written = pipeline["stages"]
+        build = Build({}, artifacts, number, file, branch, commit, given, after)
+        return Going(build, self.stages(build, pipeline, variables, Place(root, folder, artifacts), former))
+
+    def stages(
+        self, build: Build, pipeline: Names, variables: dict[str, str], place: "Place", former: Build | None
+    ) -> Iterator[tuple[str, str]]:
+        """Run the stages, and yield each time before somebody else may be waited for, or come in between."""
+        written, kept = pipeline["stages"], former.stages if former else {}
         by_default = {stage["stage"]: [earlier["stage"]] for earlier, stage in pairwise(written)}
         for stage, earlier in in_order(written, "stage", by_default, build.stages):
             check_keys(stage, OF_A_STAGE)
-            build.stages[stage["stage"]] = self.stage(stage, earlier, variables, Place(root, folder, build.artifacts))
+            name, before = stage["stage"], kept.get(stage["stage"], Ran(SKIPPED))
+            own = {**variables, **strings(stage.get("variables"))}
+            names = {"variables": Known(own), "dependencies": Known(named_results(earlier.direct))}
+            if before.result in GOOD and all(kept.get(one) is ran for one, ran in earlier.ancestors.items()):
+                build.stages[name] = before
+            elif not true(evaluate(stage.get("condition", "succeeded()"), names, status_of(earlier))):
+                build.stages[name] = Ran(SKIPPED)
+            else:
+                environments = {job["environment"] for job in stage["jobs"] if "environment" in job}
+                has = sorted((check, one) for one in environments for check in self.checks.get(one, ()))
+                if any(check == APPROVAL for check, _ in has):
+                    yield name, APPROVAL
+                behavior = stage.get("lockBehavior", pipeline.get("lockBehavior", BEHAVIORS[0]))
+                turn = self.locks.ask({one for check, one in has if check == LOCK}, behavior, int(build.number))
+                while turn.waits:
+                    yield name, LOCK
+                if turn.canceled:
+                    build.stages[name] = Ran(CANCELED)
+                    continue
+                build.stages[name] = self.stage(stage, earlier, own, place, before.jobs)
+                build.stages[name].checks = tuple(f"{check} of {one}" for check, one in has)
+                yield name, RUNS
+                self.locks.free(turn)
         self.builds.append(build)
-        return build
 
-    def stage(self, stage: Names, earlier: "Earlier", variables: dict[str, str], place: "Place") -> Ran:
-        variables = {**variables, **strings(stage.get("variables"))}
-        names = {"variables": Known(variables), "dependencies": Known(named_results(earlier.direct))}
-        if not true(evaluate(stage.get("condition", "succeeded()"), names, status_of(earlier))):
-            return Ran(SKIPPED)
+    def stage(
+        self, stage: Names, earlier: "Earlier", variables: dict[str, str], place: "Place", former: dict[str, Ran]
+    ) -> Ran:
         ran: dict[str, Ran] = {}
         from_stages = Known({name: Known(named_results(one.jobs)) for name, one in earlier.direct.items()})
         for job, needed in in_order([as_job(one) for one in stage["jobs"]], "job", {}, ran):
             known = {"variables": Known(variables), "dependencies": Known(named_results(needed.direct))}
             known["stageDependencies"] = from_stages
-            if f"{stage['stage']}.{job['job']}" in self.canceled:
+            before = former.get(job["job"], Ran(SKIPPED))
+            if before.result in GOOD and all(former.get(name) is one for name, one in needed.ancestors.items()):
+                ran[job["job"]] = before
+            elif f"{stage['stage']}.{job['job']}" in self.canceled:
                 ran[job["job"]] = Ran(CANCELED)
             elif true(evaluate(job.get("condition", "succeeded()"), known, status_of(needed, is_canceled(earlier)))):
                 own = {name: runtime(value, known) for name, value in strings(job.get("variables")).items()}
@@ -198,8 +271,8 @@ def commit_of(root: Path) -> str:
 
 
 def source(root: Path, commit: str, folder: Path) -> Path:
-    """Return the repository as it was at a commit: itself if it is there, else a copy. What git ignores comes along."""
-    if commit_of(root) in (commit, NO_COMMIT):
+    """Return a copy of the repository at a commit, with what git ignores; without git, the repository itself."""
+    if commit_of(root) == NO_COMMIT:
         return root
     shutil.copytree(root, folder, symlinks=True)
     subprocess.run(["git", "-C", str(folder), "checkout", "--quiet", "--force", "--detach", commit], check=True)  # noqa: S607
@@ -268,7 +341,7 @@ def as_job(written: Names) -> Names:
         raise PipelineError(f"{job['job']} is a keyword, and no name of a deployment job.")
     if not isinstance(job.get("environment"), str) or not re.fullmatch(r"[\w. -]+", job["environment"]):
         raise PipelineError(f"Deployment job {job['job']} names no environment.")
-    if not any("download" in step for step in job["steps"]):
+    if job.get("pool") != "server" and not any("download" in step for step in job["steps"]):
         raise PipelineError(f"Deployment job {job['job']} would download every artifact: it needs `download: none`.")
     return job
 

@@ -3,7 +3,6 @@
 Inputs: learn.microsoft.com/azure/devops/pipelines/tasks/reference.
 """
 
-import re
 import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -122,45 +121,10 @@ def fetch(step: Step, source: Path, target: Path) -> None:
     shutil.copytree(source, target, dirs_exist_ok=True)
 
 
-def kubelogin(step: Step) -> None:
-    """KubeloginInstaller@0: from now on kubelogin is on PATH; the environment says where tools are."""
-    version = step.inputs("kubeloginVersion")["kubeloginVersion"]
-    if not re.fullmatch(r"v\d+\.\d+\.\d+", version):
-        raise PipelineError(f"{step.name!r}: {version} is no version of kubelogin.")
-    step.job.path.append(f"{step.job.environment['AGENT_TOOLSDIRECTORY']}/kubelogin")
-
-
-def kubernetes(step: Step) -> None:
-    """KubernetesManifest@1: build manifests with kustomize, or apply them and wait until they have rolled out.
-
-    Anything that kustomize says on standard error fails the step. A login needs kubelogin, as clusters without local
-    accounts do: github.com/microsoft/azure-pipelines-tasks.
-    """
-    action, given = step.written["inputs"]["action"], step.written["inputs"]
-    if action == "bake":
-        given = step.inputs("action", "renderType", "kustomizationPath")
-        bundle = step.job.workspace / "temp" / f"{step.written['name']}.yaml"
-        bundle.parent.mkdir(exist_ok=True)
-        step.shell(f"""kubectl kustomize "{given["kustomizationPath"]}" > {bundle} 2> {bundle}.said; cat {bundle}.said
-            test ! -s {bundle}.said""")
-        step.job.outputs[f"{step.written['name']}.manifestsBundle"] = str(bundle)
-        return
-    given = step.inputs(
-        "action", "connectionType", "azureSubscriptionConnection", "azureResourceGroup", "kubernetesCluster",
-        "namespace", "manifests", "rolloutStatusTimeout",
-    )  # fmt: skip
-    if (action, given["connectionType"]) != ("deploy", "azureResourceManager") or not given["kubernetesCluster"]:
-        raise PipelineError(f"{step.name!r}: only `deploy` by a connection to Azure is known here.")
-    settings = step.job.workspace / "temp" / "kubeconfig"
-    settings.write_text("azurecli", encoding="utf-8")
-    into = f'--namespace "{given["namespace"]}"'
-    step.shell(
-        f"""command -v kubelogin > /dev/null && kubectl apply --filename "{given["manifests"]}" {into} || exit 1
-        for name in $(grep --after-context 8 '^kind: Deployment$' "{given["manifests"]}" | sed -n 's/^  name: //p'); do
-          kubectl rollout status "deployment/$name" {into} --timeout "{given["rolloutStatusTimeout"]}s" || exit 1
-        done""",
-        KUBECONFIG=str(settings),
-    )
+def delay(step: Step) -> None:
+    """Delay@1: nothing is waited for here."""
+    if not step.inputs("delayForMinutes")["delayForMinutes"].isdecimal():
+        raise PipelineError(f"{step.name!r}: a delay is a number of minutes.")
 
 
 TASKS = {
@@ -171,9 +135,8 @@ TASKS = {
     "publish": publish,
     "AzureCLI@2": azure_cli,
     "Cache@2": cache,
+    "Delay@1": delay,
     "DownloadPipelineArtifact@2": download_of_a_run,
-    "KubeloginInstaller@0": kubelogin,
-    "KubernetesManifest@1": kubernetes,
     "PublishCodeCoverageResults@2": publish_coverage,
     "PublishTestResults@2": publish_test_results,
     "UsePythonVersion@0": use_python,

@@ -257,7 +257,8 @@ def follow(directive: re.Match[str], taken: bool, names: Names) -> tuple[list[Na
 
 
 SECTIONS = ("stages", "jobs", "steps")
-OF_A_PIPELINE = {"name", "trigger", "pr", "schedules", "resources", "parameters", "variables", *SECTIONS}
+OF_A_PIPELINE = {"name", "trigger", "pr", "schedules", "resources", "parameters", "variables"}
+OF_A_PIPELINE |= {"lockBehavior", *SECTIONS}
 # The predefined variables that templates may use: learn.microsoft.com/azure/devops/pipelines/build/variables.
 KNOWN_EARLY = {
     "Build.Reason",

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import local_kubectl
-from local_kubectl import Cluster
+from local_kubectl import TOKEN, Cluster
 
 KEY = "key-of-the-service"
 ROWS = [[1.0, 2.0], [3.0, 4.0]]
@@ -102,23 +102,41 @@ class Handler(BaseHTTPRequestHandler):
 # -- the programs ---
 
 
-def install(folder: Path, subscription: str) -> tuple[Path, Path]:
-    """Write stand-ins for az, kubectl and kubelogin; return the folder of the first two, and the agent's of tools."""
-    programs, tools = folder / "programs", folder / "tools"
-    (tools / "kubelogin").mkdir(parents=True)
+# What az writes where a cluster has no local accounts: a login that asks a person to type a code.
+SETTINGS = """apiVersion: v1
+kind: Config
+current-context: a-cluster
+contexts: [{name: a-cluster, context: {cluster: a-cluster, user: a-user}}]
+clusters: [{name: a-cluster, cluster: {server: "https://a-cluster.example.com:443"}}]
+users:
+- name: a-user
+  user: {exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: kubelogin, args: [--login, devicecode]}}
+"""
+REPOSITORY = ("uniqueamlcr", "diabetes-regression-scoring")
+
+
+def install(folder: Path, subscription: str) -> Path:
+    """Write stand-ins for az and kubectl, and return their folder; `tags` beside it is what the registry has."""
+    programs = folder / "programs"
     programs.mkdir()
+    (folder / "settings").write_text(SETTINGS, encoding="utf-8")
+    (folder / "tags").write_text("[]", encoding="utf-8")
+    registry, repository = REPOSITORY
+    kubectl = shutil.which("kubectl")
     scripts = {
-        programs / "az": f"""case "$*" in
+        "az": f"""case "$*" in
   'account show --query id --output tsv') echo {subscription} ;;
-  'aks get-credentials --resource-group '*) [ "$7" = --file ] && echo devicecode > "$8"; echo Merged. ;;
+  'account get-access-token --resource 6dae42f8-4368-4678-94ff-3960e28e3630 --query accessToken '*) echo '"{TOKEN}"' ;;
+  'aks get-credentials --resource-group '*) [ "$7" = --file ] && cp {folder}/settings "$8"; echo Merged. ;;
+  'acr repository list --name {registry} '*) echo '["{repository}"]' ;;
+  'acr repository show-tags --name {registry} --repository {repository} --detail '*) cat {folder}/tags ;;
   'keyvault secret show --vault-name '*'-AML-KV --name scoring-key --query value'*) echo '"{KEY} another-key"' ;;
   *) echo "az $*: not expected" >&2; exit 2 ;;
 esac""",
-        programs / "kubectl": f'exec {sys.executable} {local_kubectl.__file__} {folder} {shutil.which("kubectl")} "$@"',
-        tools / "kubelogin" / "kubelogin": """[ "$*" = 'convert-kubeconfig --login azurecli' ] || exit 2
-grep -q devicecode "$KUBECONFIG" && echo azurecli > "$KUBECONFIG\"""",
+        "kubectl": f"""case "$1" in kustomize|config) exec {kubectl} "$@" ;; esac
+exec {sys.executable} -I {local_kubectl.__file__} {folder} {kubectl} "$@\"""",
     }
-    for path, script in scripts.items():
-        path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-        path.chmod(0o755)
-    return programs, tools
+    for name, script in scripts.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (programs / name).chmod(0o755)
+    return programs

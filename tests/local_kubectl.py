@@ -1,15 +1,18 @@
 """Stands in for kubectl. What it is told is kept in a file, and `fails` in there says what goes wrong.
 
-It knows the commands that a canary release uses and refuses all others; kustomize is the real one's. A Deployment gets
-ready as soon as it is applied, unless it is to fail; a node with a pod of it may be drained later.
+It knows the commands that a canary release uses and refuses all others; kustomize and its own settings are left to the
+real one. A Deployment gets ready as soon as it is applied, unless it is to fail; a node with a pod of it may be drained
+later.
 """
 
 import argparse
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
+TOKEN = "token-of-the-connection"  # noqa: S105 - what the stand-in for az gives
 PLURALS = {
     "deployments": "Deployment",
     "deployment": "Deployment",
@@ -55,36 +58,39 @@ class Cluster:
 
 def main() -> None:
     folder, real, *words = sys.argv[1:]
-    if words[0] == "kustomize":
-        os.execv(real, [real, *words])  # noqa: S606
-    if Path(os.environ.get("KUBECONFIG", "")).read_text("utf-8").strip() != "azurecli":
-        sys.exit("error: You must be logged in to the server (Unauthorized)")
+    log_in(Path(os.environ["KUBECONFIG"]))
     cluster = Cluster(Path(folder))
     parser = argparse.ArgumentParser()
-    for name in ("--namespace", "--selector", "--output", "--filename", "--timeout"):
+    for name in ("--namespace", "--selector", "--output", "--kustomize", "--timeout", "--request-timeout"):
         parser.add_argument(name)
     parser.add_argument("--ignore-not-found", action="store_true")
     given, rest = parser.parse_known_args(words)
+    if not (given.timeout or given.request_timeout):
+        sys.exit(f"kubectl {' '.join(words)} may wait for ever")
     if given.namespace != "canary-namespace":
         sys.exit(f'Error from server (NotFound): namespaces "{given.namespace}" not found')
     commands = {"apply": apply, "get": get, "rollout": rollout, "delete": delete}
     if rest[0] not in commands:
         sys.exit(f"kubectl {' '.join(words)}: not expected")
+    given.real = real
     commands[rest[0]](cluster, given, *rest[1:])
 
 
-def get(cluster: Cluster, given: argparse.Namespace, kind: str, name: str = "") -> None:
+def log_in(settings: Path) -> None:
+    """Let those in who have a token, and keep it to themselves."""
+    (user,) = json.loads(settings.read_text("utf-8"))["users"]
+    if user["user"] != {"token": TOKEN} or settings.stat().st_mode & 0o77:
+        sys.exit("error: You must be logged in to the server (Unauthorized)")
+
+
+def get(cluster: Cluster, given: argparse.Namespace, kinds: str) -> None:
     held = cluster.read()
     if held["fails"].get("every other read"):
         cluster.change(reads=held.get("reads", 0) + 1)
         if held.get("reads", 0) % 2 == 0:
             sys.exit("Unable to connect to the server: net/http: TLS handshake timeout")
-    if name:
-        one = cluster.read()["objects"].get(f"{PLURALS[kind]}/{name}")
-        print(json.dumps(one) if one else "")
-    else:
-        listed = {"deployments": deployments, "pods": pods}
-        print(json.dumps({"items": [one for part in kind.split(",") for one in listed[part](cluster, given.selector)]}))
+    listed = {"deployments": deployments, "pods": pods, "virtualservices.networking.istio.io": traffic}
+    print(json.dumps({"items": [one for kind in kinds.split(",") for one in listed[kind](cluster, given.selector)]}))
 
 
 def rollout(cluster: Cluster, _: argparse.Namespace, _status: str, name: str) -> None:
@@ -119,6 +125,10 @@ def deployments(cluster: Cluster, selector: str) -> list[dict]:
     return runs
 
 
+def traffic(cluster: Cluster, selector: str) -> list[dict]:
+    return list(found(cluster, "virtualservices.networking.istio.io", selector).values())
+
+
 def pods(cluster: Cluster, selector: str) -> list[dict]:
     """Return as many pods as there should be, of which so many are ready as are available, and the others wait."""
     waiting = {"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "the-keys" not found'}}
@@ -147,7 +157,8 @@ def apply(cluster: Cluster, given: argparse.Namespace) -> None:
     import yaml  # noqa: PLC0415 - it takes a while, and most commands need it not
 
     held = cluster.read()
-    for one in yaml.safe_load_all(Path(given.filename).read_text("utf-8")):
+    built = subprocess.run([given.real, "kustomize", given.kustomize], capture_output=True, check=True)
+    for one in yaml.safe_load_all(built.stdout):
         name = f"{one['kind']}/{one['metadata']['name']}"
         if one["metadata"]["namespace"] != "canary-namespace":
             sys.exit(f"{name} has another namespace.")

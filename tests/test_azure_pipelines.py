@@ -357,6 +357,41 @@ def test_a_training_that_the_server_saw_fail_is_reported(defaults, tmp_path):
     assert build.job("Train.report").result == "Succeeded"
 
 
+RUNS = r"^ +run: (.+)$"
+CALLED = '#!/bin/sh\necho "${SUBSCRIPTION_ID:-none}" >> {called}\nexit 3\n'
+
+
+@pytest.mark.parametrize("logged_in", [True, False], ids=["logged in", "not logged in"])
+def test_a_login_that_fails_ends_a_step_before_its_program_with_its_own_reason(cookies_session, tmp_path, logged_in):
+    baked = bake(cookies_session, {"deploy_webapp": True, "aks": "canary", "infrastructure": "terraform"})
+    root = repository(baked, tmp_path / "repository", without=("tests", "docs", "src", "ml_service"))
+    runs = sorted(names_in(root / ".pipelines", RUNS) - {"${{ parameters.run }}"})
+    steps = [
+        {"template": "templates/azure.yml", "parameters": {"displayName": run, "run": run, "condition": "true"}}
+        for run in (re.sub(r"\$\{\{.*?\}\}", "x", run) for run in runs)
+    ]
+    alone = {
+        "variables": [{"template": "variables.yml"}, {"name": "SCORING_IMAGE", "value": "an-image"}],
+        "jobs": [{"job": "one", "pool": {"vmImage": "ubuntu-24.04"}, "steps": steps}],
+    }
+    (root / ".pipelines" / "alone.yml").write_text(yaml.safe_dump(alone), encoding="utf-8")
+    programs, called = tmp_path / "programs", tmp_path / "called"
+    programs.mkdir()
+    answer = "echo a-subscription" if logged_in else "echo Please run az login >&2; exit 1"
+    for name, script in {"az": f"#!/bin/sh\n{answer}\n", **dict.fromkeys(("python", "python3"), CALLED)}.items():
+        (programs / name).write_text(script.replace("{called}", str(called)), encoding="utf-8")
+        (programs / name).chmod(0o755)
+
+    build = agent(baked, root, tmp_path / "agent", PATH=f"{programs}:/usr/bin:/bin").run(".pipelines/alone.yml")
+
+    assert len(build.steps()) == len(runs) > 10
+    expected = "exited with 3" if logged_in else "Please run az login\n\n##[error]exited with 1"
+    assert [step.name for step in build.steps() if expected not in step.told] == []
+    assert called.exists() == logged_in
+    if logged_in:
+        assert called.read_text("utf-8").split() == ["a-subscription"] * len(runs)
+
+
 # -- what is nearly right is found ---
 
 FAULTS = {

@@ -1,5 +1,6 @@
 """The canary release of a project: its manifests, and its stages run by a local agent against a local cluster."""
 
+import json
 import os
 import re
 import sys
@@ -8,10 +9,14 @@ import pytest
 import yaml
 from conftest import bake, run
 from local_cluster import KEY, Cluster, Gateway, install
+from local_kubectl import TOKEN
 from local_manifests import built
 from local_pipelines import agent, edit, repository
 
 from pipelines_runner.job import report
+from pipelines_runner.locks import APPROVAL, LOCK, Locks
+from pipelines_runner.runner import RUNS
+from pipelines_runner.tasks import TASKS
 
 ANSWERS = {"aks": "canary", "deploy_aci": False, "batch_scoring": False}
 IMAGE = "uniqueamlcr.azurecr.io/diabetes-regression-scoring@sha256:{:064x}"
@@ -24,7 +29,10 @@ trigger: none
 parameters:
 - {name: version, type: string}
 - {name: image, type: string}
-variables:
+- {name: build, type: string}
+- {name: goingBack, type: boolean}
+- {name: compares, type: boolean}
+{lock}variables:
 - template: variables.yml
 stages:
 - stage: Model
@@ -32,7 +40,10 @@ stages:
   - job: model
     pool: {vmImage: ubuntu-24.04}
     steps:
-    - script: echo "##vso[task.setvariable variable=MODEL_VERSION;isOutput=true]${{ parameters.version }}"
+    - script: |
+        echo "##vso[task.setvariable variable=MODEL_VERSION;isOutput=true]${{ parameters.version }}"
+        echo "##vso[task.setvariable variable=BUILD;isOutput=true]${{ parameters.build }}"
+        echo "##vso[task.setvariable variable=GOING_BACK;isOutput=true]${{ lower(parameters.goingBack) }}"
       name: model
 - stage: Scoring_Image
   dependsOn: Model
@@ -42,6 +53,23 @@ stages:
     steps:
     - script: echo "##vso[task.setvariable variable=IMAGE;isOutput=true]${{ parameters.image }}"
       name: image
+  - ${{ if eq(parameters.compares, true) }}:
+    - template: templates/job.yml
+      parameters:
+        name: compare
+        displayName: Compare
+        dependsOn: [image]
+        inAgentImage: false
+        setUpPython: false
+        variables:
+          IMAGE: $[ dependencies.image.outputs['image.IMAGE'] ]
+          MODEL_VERSION: $[ stageDependencies.Model.model.outputs['model.MODEL_VERSION'] ]
+        steps:
+        - template: /.pipelines/templates/azure.yml@self
+          parameters:
+            name: canary
+            displayName: Compare
+            run: python3 -m deployment.canary same
 - template: templates/canary.yml
 """
 
@@ -199,6 +227,12 @@ def test_while_a_colour_rolls_out_all_its_pods_go_on_serving(manifests):
 # -- releases ---
 
 
+def alone(root):
+    """Return the pipeline with the lock behaviour of cd.yml."""
+    cd = (root / ".pipelines" / "cd.yml").read_text("utf-8")
+    return ALONE.replace("{lock}", re.search(r"^lockBehavior: .*\n", cd, re.MULTILINE)[0])
+
+
 class Releases:
     """Releases versions to a cluster of its own, one after another."""
 
@@ -207,20 +241,20 @@ class Releases:
         self.gateway = Gateway(self.cluster, folder)
         left_out = ("tests", "docs", "src", "ml_service", "requirements", "experimentation")
         self.root = repository(baked, folder / "repository", without=left_out)
-        (self.root / ".pipelines" / "alone.yml").write_text(ALONE, encoding="utf-8")
+        (self.root / ".pipelines" / "alone.yml").write_text(alone(self.root), encoding="utf-8")
         edit(self.root, "deployment/canary.py", "SECONDS_BETWEEN = 10", "SECONDS_BETWEEN = 0.01")
         edit(self.root, "deployment/canary.py", "SECONDS_PER_REQUEST = 5", "SECONDS_PER_REQUEST = 1")
         edit(self.root, "deployment/canary.py", "REQUESTS = 200", "REQUESTS = 40")
         edit(self.root, "deployment/cluster.py", "SECONDS_BETWEEN = 5", "SECONDS_BETWEEN = 0")
-        programs, tools = install(folder, "a-subscription")
+        self.tags = folder / "tags"
         environment = {
-            "AGENT_TOOLSDIRECTORY": str(tools),
-            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{install(folder, 'a-subscription')}{os.pathsep}{os.environ['PATH']}",
             "SSL_CERT_FILE": str(self.gateway.certificate),
             "NO_PROXY": "localhost",
         }
         self.agent = agent(baked, self.root, folder / "agent", **environment)
         self.slug = baked.answers["project_slug"]
+        self.agent.checks = {f"{self.slug}-canary": {"approval"}, f"{self.slug}-canary-traffic": {"lock"}}
         (group,) = self.agent.groups.values()
         group |= {
             "AKS_COMPUTE_NAME": "a-cluster",
@@ -228,16 +262,34 @@ class Releases:
             "K8S_AB_HOST": self.gateway.host,
         }
 
+    def start_anew(self, objects):
+        self.cluster.change(objects=objects, fails={})
+        self.agent.locks = Locks()
+        self.released()
+        return self
+
     def release(self, version, **fails):
         """Release a version while something of this kind fails, and return the build."""
         self.cluster.change(fails=fails)
-        return self.agent.run(".pipelines/alone.yml", version=str(version), image=IMAGE.format(version))
+        return self.start(version).end()
+
+    def start(self, version, build="", *, going_back=False, compares=False):
+        """Start a release of a version, which a build of ci.yml registered."""
+        given = {"version": str(version), "image": IMAGE.format(version), "build": str(build)}
+        return self.agent.start(".pipelines/alone.yml", **given, goingBack=going_back, compares=compares)
+
+    def released(self, **builds):
+        """Have the registry know of builds, such as `build_15=2`, which version they released."""
+        tags = [
+            {"name": name.replace("_", "-"), "digest": IMAGE.format(version).partition("@")[2]}
+            for name, version in builds.items()
+        ]
+        self.tags.write_text(json.dumps(tags), encoding="utf-8")
 
     def program(self, *words, code=0):
         """Run a stage's program by hand, where the agent would."""
         (group,) = self.agent.groups.values()
         told = {"PROJECT": self.slug, "IMAGE": IMAGE.format(2), "MODEL_VERSION": "2", **self.agent.environment, **group}
-        told["PATH"] = f"{told['AGENT_TOOLSDIRECTORY']}/kubelogin{os.pathsep}{told['PATH']}"
         return run(sys.executable, "-m", "deployment.canary", *words, cwd=self.root, code=code, **told)
 
 
@@ -253,15 +305,13 @@ def shared(baked, tmp_path_factory):
 
 @pytest.fixture
 def empty(shared):
-    shared[0].cluster.change(objects={})
-    return shared[0]
+    return shared[0].start_anew({})
 
 
 @pytest.fixture
 def serving(shared):
     """Return a cluster in which green serves version 1."""
-    shared[0].cluster.change(objects=shared[2])
-    return shared[0]
+    return shared[0].start_anew(shared[2])
 
 
 def results(build):
@@ -289,12 +339,16 @@ def test_a_first_release_needs_no_green(shared):
 def test_a_later_release_takes_over_and_once_more_it_changes_nothing(serving):
     build = serving.release(2)
     after = serving.cluster.read()["objects"]
-    again = serving.release(2)
+    again = serving.program("move", "blue_staging")
+    compared = serving.start(2, compares=True).end()
 
-    assert (results(build), results(again)) == (ALL_SUCCEED, ALL_SUCCEED), report(build.steps())
+    assert results(build) == ALL_SUCCEED, report(build.steps())
+    assert "There is nothing to do." in again
     assert serving.cluster.told() == "green 2 (100)"
     assert serving.cluster.read()["objects"] == after
-    assert KEY not in report([*build.steps(), *again.steps()])
+    assert results(compared) == dict.fromkeys((*STAGES, "Rollback"), "Skipped"), report(compared.steps())
+    assert "nothing to deploy" in report(compared.steps())
+    assert not {KEY, TOKEN} & set(report(build.steps()).split())
 
 
 # what fails, in which stage, and who serves then
@@ -355,9 +409,62 @@ def test_faults_in_passing_do_not_keep_the_traffic_from_going_back(serving):
 def test_a_rollback_waits_for_nobody(serving):
     build = serving.release(2, serving="1 blue 2")
 
-    stages = {name: list(build.stages[name].jobs.values()) for name in ("Blue_50", "Rollback")}
-    environments = {name: [job.environment for job in jobs] for name, jobs in stages.items()}
-    assert environments == {"Blue_50": [f"{serving.slug}-canary"], "Rollback": [""]}
+    lock = f"lock of {serving.slug}-canary-traffic"
+    assert build.stages["Rollback"].checks == (lock,)
+    assert {build.stages[name].checks for name in STAGES if build.stages[name].jobs} == {
+        (f"approval of {serving.slug}-canary", lock)
+    }
+
+
+def test_only_other_settings_are_a_release(serving):
+    manifest = ("deployment/kubernetes/colour/deployment.yaml", "replicas: 2", "replicas: 3")
+    edit(serving.root, *manifest)
+    try:
+        build = serving.start(1, compares=True).end()
+    finally:
+        edit(serving.root, manifest[0], *reversed(manifest[1:]))
+
+    assert results(build) == ALL_SUCCEED, report(build.steps())
+    (green,) = [one for one in serving.cluster.read()["objects"].values() if one["kind"] == "Deployment"]
+    assert (green["metadata"]["labels"]["colour"], green["spec"]["replicas"]) == ("green", 3)
+
+
+def test_an_older_build_that_is_approved_late_replaces_nothing(serving):
+    serving.released(build_12=2, build_15=1)
+    before = serving.cluster.read()["objects"]
+
+    build = serving.start(2, 12).end()
+
+    assert results(build) == stopped_at("Blue_Staging"), report(build.steps())
+    sentence = (
+        "error: Build 12 is older than what serves, build 15: nothing was deployed. To go back on purpose, start cd"
+    )
+    assert f"{sentence} with modelBuildId=12." in report(build.steps())
+    assert serving.cluster.read()["objects"] == before
+
+
+def test_going_back_on_purpose_is_a_release(serving):
+    serving.released(build_12=2, build_15=1)
+
+    serving.start(2, 12, going_back=True).until("Blue_Staging", RUNS)
+
+    assert serving.cluster.told() == "blue 2 (0), green 1 (100)"
+
+
+def test_releases_that_overlap_take_turns_and_the_one_that_was_overtaken_undoes_nothing(serving):
+    """Version 3 begins while version 2 waits for an approval; version 4 waits beside it."""
+    overtaken = serving.start(2).until("Blue_100", APPROVAL)
+    assert serving.cluster.told() == "blue 2 (50), green 1 (50)"
+    other = serving.start(3).until("Blue_Staging", RUNS)
+    overtaken.until("Blue_100", LOCK)
+    last = serving.start(4).until("Blue_Staging", LOCK)
+    assert serving.cluster.told() == "blue 3 (0), green 1 (100)"
+
+    other.until("Blue_50", APPROVAL)
+    assert overtaken.until("Rollback", LOCK).build.stages["Blue_100"].result == "Failed"
+    last.until("Blue_50", APPROVAL)
+    assert overtaken.end().stages["Rollback"].result == "Succeeded"
+    assert serving.cluster.told() == "blue 4 (0), green 1 (100)"
 
 
 def test_a_release_after_one_that_stopped_at_blue_goes_through(empty):
@@ -377,15 +484,14 @@ def test_green_that_fails_in_blue_s_place_gives_the_traffic_back(empty):
     assert empty.cluster.told() == "blue 2 (100), green 2 (0)"
 
 
-def test_what_fails_is_checked_and_what_would_have_followed_is_not(empty):
-    """The first move of three has something to apply, and fails: there is nothing to say about the others."""
+def test_after_a_move_that_fails_none_is_made(empty):
     empty.release(2, pods="green 2")
 
     build = empty.release(3, apply=f"Deployment/{empty.slug}-green")
 
     ended = {step.name: step.result for step in build.stages["Blue_Staging"].jobs["canary"].steps}
-    checks = {name: result for name, result in ended.items() if name.startswith("Check ")}
-    assert checks == {"Check stand_in": "Failed", "Check hand_over": "Skipped", "Check blue_staging": "Skipped"}
+    moves = {name: result for name, result in ended.items() if name.startswith("Move ")}
+    assert moves == {"Move stand_in": "Failed", "Move hand_over": "Skipped", "Move blue_staging": "Skipped"}
 
 
 @pytest.mark.parametrize("name", ["K8S_AB_NAMESPACE", "K8S_AB_HOST"])
@@ -414,7 +520,7 @@ def test_blue_is_not_removed_while_it_serves(empty):
     empty.release(2, pods="green 2")
     before = empty.cluster.told()
 
-    assert "error: Green does not run version 2" in empty.program("remove", code=1)
+    assert "error: Green does not run version 2" in empty.program("move", "remove_blue", code=1)
     empty.cluster.change(fails={})
     assert "blue 2 (100)" in before
     assert empty.cluster.told() == before
@@ -424,3 +530,46 @@ def test_a_pod_that_does_not_start_says_why(empty):
     build = empty.release(2, pods="blue 2")
 
     assert 'CreateContainerConfigError: secret "the-keys" not found' in report(build.steps())
+
+
+# -- two releases at once, of which nothing but the order is looked at ---
+
+
+@pytest.fixture
+def rehearsal(baked, tmp_path):
+    """Return a function that starts releases in which no step does anything."""
+    root = repository(baked, tmp_path / "repository", without=("tests", "docs", "src", "ml_service"))
+
+    def rehearse(change=lambda text: text):
+        (root / ".pipelines" / "alone.yml").write_text(change(alone(root)), encoding="utf-8")
+        nothing = dict.fromkeys(("AzureCLI@2", "UsePythonVersion@0", "script"), lambda step: None)
+        local = agent(baked, root, tmp_path / "agent", {**TASKS, **nothing})
+        slug = baked.answers["project_slug"]
+        local.checks = {f"{slug}-canary": {"approval"}, f"{slug}-canary-traffic": {"lock"}}
+        given = {"version": "1", "image": "an-image", "build": "1", "goingBack": False, "compares": False}
+        return lambda: local.start(".pipelines/alone.yml", **given)
+
+    return rehearse
+
+
+def overlap(start):
+    """Have a first release wait for the lock that a second holds, and a third come; return the three."""
+    first = start().until("Blue_100", APPROVAL)
+    second = start().until("Blue_Staging", RUNS)
+    return first.until("Blue_100", LOCK), second, start().until("Blue_Staging", LOCK)
+
+
+def test_a_release_that_waits_for_another_gets_its_turn(rehearsal):
+    first, second, third = overlap(rehearsal())
+
+    second.until("Blue_50", APPROVAL)
+    first.until("Blue_100", RUNS).until("Green_Staging", APPROVAL)
+    third.until("Blue_Staging", RUNS)
+
+
+def test_without_the_line_in_cd_a_later_release_cancels_it_and_its_rollback(rehearsal):
+    start = rehearsal(lambda text: re.sub("lockBehavior: .*", "", text))
+    first, *_ = overlap(start)
+
+    assert first.end().stages["Blue_100"].result == "Canceled"
+    assert first.build.stages["Rollback"].result == "Canceled"

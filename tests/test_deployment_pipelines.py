@@ -63,8 +63,8 @@ class Delivery:
         self.root = repository(baked, folder / "repository", without=("tests", "docs", "requirements", "data"))
         self.failing = ""
         self.same = set()  # targets that serve what is to be deployed
-        stubs = dict.fromkeys(("UsePythonVersion@0", "Cache@2", "KubernetesManifest@1"), self.nothing)
-        stubs |= {"KubeloginInstaller@0": self.nothing, "AzureCLI@2": self.azure, "script": self.script}
+        stubs = dict.fromkeys(("UsePythonVersion@0", "Cache@2"), self.nothing)
+        stubs |= {"AzureCLI@2": self.azure, "script": self.script}
         self.agent = agent(baked, self.root, folder / "agent", {**TASKS, **stubs}, NO_PROXY="127.0.0.1")
         self.group = self.agent.groups[baked.answers["variable_group"]]
         ended = ((100, judged(9)), (101, None), (102, judged(10)), (103, judged(9, registered=False)))
@@ -236,7 +236,7 @@ def test_a_failure_fails_the_build_and_what_hangs_on_it_is_left_out(delivery, fa
 # -- which model ---
 
 
-LOGIN_FIRST = "SUBSCRIPTION_ID=$(az account show --query id --output tsv) "
+LOGIN_FIRST = "SUBSCRIPTION_ID=$(az account show --query id --output tsv) || exit 1\nexport SUBSCRIPTION_ID\n"
 PROGRAMS = {
     "Deploy_ACI": [
         "python -m ml_service.deploy aci",
@@ -258,7 +258,9 @@ def test_each_target_is_deployed_and_asked_for_predictions(delivery, stage):
     build = one.run(after=one.ci[100])
 
     (job,) = build.stages[stage].jobs.values()
-    assert [step.told.removeprefix(LOGIN_FIRST) for step in job.steps if LOGIN_FIRST in step.told] == PROGRAMS[stage]
+    assert [step.told.removeprefix(LOGIN_FIRST).strip() for step in job.steps if LOGIN_FIRST in step.told] == PROGRAMS[
+        stage
+    ]
     written = Expansion(one.root).pipeline(CD, {}, one.agent.predefined, one.agent.groups)
     (minutes,) = {
         job["timeoutInMinutes"] for each in written["stages"] if each["stage"] == stage for job in each["jobs"]

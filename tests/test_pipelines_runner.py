@@ -6,7 +6,8 @@ import pytest
 
 from pipelines_runner.errors import PipelineError
 from pipelines_runner.expressions import evaluate
-from pipelines_runner.runner import Agent
+from pipelines_runner.locks import APPROVAL, LOCK
+from pipelines_runner.runner import RUNS, Agent
 from pipelines_runner.tasks import TASKS
 from pipelines_runner.templates import Known
 
@@ -225,6 +226,83 @@ def test_there_is_no_run_of_a_pipeline_that_never_ran(agent):
         agent({"first.yml": FIRST, "second.yml": FETCHES}).run("second.yml")
 
 
+# -- what waits, and what is run again ---
+
+LOCKED = "stages:\n- stage: one\n  jobs:\n" + indent(f"{DEPLOYMENT}{NOTHING}", "  ")
+
+
+def three_runs(agent, line):
+    """Return runs of which the first holds a lock, for which the others wait."""
+    local = agent({"root.yml": f"{line}{LOCKED}"})
+    local.checks = {"test": {"lock"}}
+    first, second, third = (local.start("root.yml") for _ in range(3))
+    return first.until("one", RUNS), second.until("one", LOCK), third.until("one", LOCK)
+
+
+@pytest.mark.parametrize("line", ["", "lockBehavior: runLatest\n"])
+def test_of_those_that_wait_for_a_lock_the_latest_run_gets_it_and_others_are_canceled(agent, line):
+    runs = three_runs(agent, line)
+
+    assert [run.end().result for run in runs] == ["Succeeded", "Canceled", "Succeeded"]
+
+
+def test_with_sequential_each_gets_its_turn(agent):
+    first, second, third = three_runs(agent, "lockBehavior: sequential\n")
+
+    with pytest.raises(PipelineError, match="is not at runs of one"):
+        second.until("one", RUNS)
+    first.end()
+    with pytest.raises(PipelineError, match="waits for a lock before one"):
+        third.end()
+    assert [run.end().result for run in (second, third)] == ["Succeeded"] * 2
+
+
+def test_who_waits_for_an_approval_holds_no_lock(agent):
+    local = agent({"root.yml": f"lockBehavior: sequential\n{LOCKED}"})
+    local.checks = {"test": {"lock", "approval"}}
+    waits = local.start("root.yml").until("one", APPROVAL)
+
+    other = local.run("root.yml")
+
+    assert other.stages["one"].checks == ("approval of test", "lock of test")
+    assert waits.end().result == "Succeeded"
+
+
+def test_failed_jobs_are_run_again_and_those_that_succeeded_are_not(agent):
+    """A file beside the repository says whether a job succeeds."""
+    sets = "  - script: echo '##vso[task.setvariable variable=A;isOutput=true]set'\n    name: named\n"
+    fails = JOB.replace("one", "two").replace("steps:", "dependsOn: one\n  steps:") + "  - script: test -f $MENDED\n"
+    reads = "- stage: last\n  jobs:\n" + indent(
+        f"{JOB}  - script: echo [$(A)]\n  variables:\n    A: $[ stageDependencies.first.one.outputs['named.A'] ]\n",
+        "  ",
+    )
+    stage = "stages:\n- stage: first\n  jobs:\n" + indent(JOB + sets + fails, "  ")
+    local = agent({"root.yml": stage + reads})
+    mended = local.folder / "mended"
+    local.environment["MENDED"] = str(mended)
+    failed = local.run("root.yml")
+    assert {name: job.result for name, job in failed.stages["first"].jobs.items()} == {
+        "one": "Succeeded",
+        "two": "Failed",
+    }
+
+    mended.touch()
+    again = local.rerun(failed)
+
+    assert (again.result, again.number) == ("Succeeded", failed.number)
+    assert again.job("first.one") is failed.job("first.one")
+    assert "[set]" in told(again)
+
+
+def test_an_artifact_that_an_attempt_has_published_cannot_be_published_again(agent):
+    steps = "  - script: echo > file\n  - publish: file\n    artifact: kept\n  - script: 'false'\n"
+    local = agent({"root.yml": f"jobs:\n{JOB}{steps}"})
+
+    again = local.rerun(local.run("root.yml"))
+
+    assert "Artifact kept already exists for build." in told(again)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -249,8 +327,8 @@ def test_there_is_no_run_of_a_pipeline_that_never_ran(agent):
         f"jobs:\n{JOB}  - script: &anchor echo\n",
         f"jobs:\n{JOB}  - script: echo\n    script: twice\n",
         f"jobs:\n{JOB}  - task: ManualValidation@1\n",
-        f"jobs:\n{JOB}  - task: KubeloginInstaller@0\n    inputs: {{kubeloginVersion: latest}}\n",
-        f"jobs:\n{JOB}  - task: KubernetesManifest@1\n    inputs: {{action: bake, kustomizationPath: a, x: b}}\n",
+        f"jobs:\n{JOB}  - task: Delay@1\n    inputs: {{delayForMinutes: '0'}}\n",
+        f"lockBehavior: latest\njobs:\n{JOB}  - script: echo\n",
         "jobs:\n- job: one\n  pool: server\n  steps:\n  - script: echo\n",
     ],
 )

@@ -1,59 +1,81 @@
-"""A stage of a canary release: `plan STAGE` writes what to apply, `check STAGE` proves it, `remove` ends the release.
+"""A move of a canary release: `move NAME` makes it and proves it; `same` tells whether there is anything to release.
 
-stages.py says what each stage does. IMAGE and MODEL_VERSION say what is released; RESOURCE_GROUP, AKS_COMPUTE_NAME,
-K8S_AB_NAMESPACE and K8S_AB_HOST where.
+stages.py says what each move does. IMAGE and MODEL_VERSION say what is released, RELEASE_BUILD and GOING_BACK from which
+build; RESOURCE_GROUP, AKS_COMPUTE_NAME, K8S_AB_NAMESPACE and K8S_AB_HOST where.
 """
 
 import argparse
 import os
 import time
 from http.client import HTTPException
-from pathlib import Path
 
 from environment_setup.azure_cli import AzureError, az, program, setting
 
-from . import cluster
+from . import cluster, image
 from .load_test import Answer, Service, first_key, report, shares
-from .stages import BLUE, STAGES, Colour, after, told
+from .stages import BLUE, GREEN, STAGES, Colour, State, after, is_released, told
 
-FOLDER = Path(os.environ.get("AGENT_TEMPDIRECTORY", "outputs")) / "canary"
+FIRST = next(iter(STAGES))
 ATTEMPTS = 6  # the gateway's pods hear of a change one after another
 SECONDS_BETWEEN = 10
-SECONDS_TO_PROVE = 180  # callers of a colour that hangs wait as long for the rollback, and a stage has an hour
+SECONDS_TO_PROVE = 180  # callers of a colour that hangs wait as long for the rollback
 SECONDS_PER_REQUEST = 5  # a sample of a few rows needs much less
 REQUESTS = 200
 WRONG_AT_MOST = 0.01
 OFF_AT_MOST = 0.2  # five standard deviations of half of 200
+IN_A_ROW = 3
 
 
-def plan(name: str, new: Colour) -> None:
-    """Write what a stage applies, and tell the build whether there is anything."""
-    now = cluster.read()
-    print(f"Now: {told(now)}.")
+def move(name: str, new: Colour) -> None:
+    """See what runs, decide, apply, and prove that what should be there is there, and answers."""
+    now, installs = read(), STAGES[name].installs
+    if name == FIRST and not is_released(now, new):
+        check_order(now, new)
     then = after(name, now, new)
-    if then:
-        print(f"Then: {told(then)}.")
-        cluster.write(FOLDER, STAGES[name].installs, then)
-    else:
+    if then is None:
         print("There is nothing to do.")
-    print(f"##vso[task.setvariable variable=TO_APPLY_{name}]{str(then is not None).lower()}")
+        if not STAGES[name].optional:
+            check(now, None)
+    elif name == "remove_blue":
+        remove_blue(then)
+    else:
+        print(f"Then: {told(then)}.")
+        cluster.apply(installs, then)
+        now = read()
+        if after(name, now, new) not in (None, now):
+            raise AzureError(f"What {name} applied is not there, or not ready.")
+        check(now, installs)
 
 
-def check(name: str, new: Colour) -> None:
-    """Prove that what a stage applied is there, and answers."""
-    installed = STAGES[name].installs
-    if installed:
-        cluster.roll_out(installed)
+def read() -> State:
     now = cluster.read()
     print(f"Now: {told(now)}.")
-    if after(name, now, new) not in (None, now):
-        raise AzureError(f"What {name} should have applied is not there, or not ready.")
-    service = Service(f"https://{setting('K8S_AB_HOST')}", key(), SECONDS_PER_REQUEST)
+    return now
+
+
+def check_order(now: State, new: Colour) -> None:
+    """Raise if a later build serves, unless somebody goes back on purpose. Another repository has other numbers."""
+    build, repository = image.release_build(), new.image.partition("@")[0]
+    serving = [getattr(now, colour).image for colour in now.serving if getattr(now, colour)]
+    serves = max((image.number(one) for one in serving if build and one.partition("@")[0] == repository), default=0)
+    if serves > build and os.environ.get("GOING_BACK", "").strip().lower() != "true":
+        raise AzureError(
+            f"Build {build} is older than what serves, build {serves}: nothing was deployed. "
+            f"To go back on purpose, start cd with modelBuildId={build}."
+        )
+
+
+def check(now: State, installed: str | None) -> None:
+    """Prove that the colour that was installed answers, and that those that serve share the requests."""
+    service = Service(address(), key(), SECONDS_PER_REQUEST)
     if installed:
-        colour = getattr(now, installed)
-        prove(service, {installed: 1.0}, colour.version, installed)
+        prove(service, {installed: 1.0}, getattr(now, installed).version, installed)
     if now.serving:
         prove(service, {colour: 1 / len(now.serving) for colour in now.serving})
+
+
+def address() -> str:
+    return f"https://{setting('K8S_AB_HOST')}"
 
 
 def key() -> str:
@@ -107,34 +129,46 @@ def judge(answers: list[Answer], expected: dict[str, float]) -> str:
     return ""
 
 
-def remove(new: Colour) -> None:
-    """Remove blue, once green serves the new image alone."""
-    now = cluster.read()
-    print(f"Now: {told(now)}.")
-    then = after("remove_blue", now, new)
-    if then and then.blue:
+def remove_blue(then: State) -> None:
+    """Remove blue, once green serves the new release alone."""
+    if then.blue:
         print("Blue is left to the release that has it.")
         return
     cluster.remove(BLUE)
-    print(f"Now: {told(cluster.read())}.")
+    read()
+
+
+def same(new: Colour) -> None:
+    """Tell the build whether green serves a release already, and answers as it should. Changes nothing."""
+    serves = is_released(read(), new) and green_answers(new.version)
+    print(f"Version {new.version}, its image and settings {'serve: nothing' if serves else 'do not serve: something'} to deploy.")
+    if "TF_BUILD" in os.environ:
+        print(f"##vso[task.setvariable variable=SAME;isOutput=true]{str(serves).lower()}")
+
+
+def green_answers(version: str) -> bool:
+    """Tell whether green answers with a version, several times in a row."""
+    service = Service(address(), seconds=SECONDS_PER_REQUEST)
+    try:
+        return all(str(service.get("/healthz")["version"]) == version for _ in range(IN_A_ROW))
+    except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
+        print(f"{service.url} does not answer: {error!r}")
+        return False
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     actions = parser.add_subparsers(dest="action", required=True)
-    for action in ("plan", "check"):
-        actions.add_parser(action).add_argument("stage", choices=STAGES)
-    actions.add_parser("remove")
+    actions.add_parser("move").add_argument("name", choices=STAGES)
+    actions.add_parser("same")
     arguments = parser.parse_args()
     with program():
-        new = Colour(setting("IMAGE"), setting("MODEL_VERSION"))
+        new = Colour(setting("IMAGE"), setting("MODEL_VERSION"), cluster.settings())
         with cluster.logged_in():
-            if arguments.action == "plan":
-                plan(arguments.stage, new)
-            elif arguments.action == "check":
-                check(arguments.stage, new)
+            if arguments.action == "same":
+                same(new)
             else:
-                remove(new)
+                move(arguments.name, new)
 
 
 if __name__ == "__main__":

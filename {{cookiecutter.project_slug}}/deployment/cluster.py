@@ -1,5 +1,6 @@
-"""The cluster that a canary release happens on: log in, read what runs, write what kustomize needs, remove a colour."""
+"""The cluster that a canary release happens on: log in, read what runs, apply what kustomize builds, remove a colour."""
 
+import hashlib
 import json
 import os
 import re
@@ -12,30 +13,42 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from environment_setup.azure_cli import AzureError, setting, show
+from environment_setup.azure_cli import AzureError, az, setting, show
 
 from .stages import BLUE, GREEN, Colour, Ready, State
 
 KUBERNETES = Path(__file__).parent / "kubernetes"
+AKS = "6dae42f8-4368-4678-94ff-3960e28e3630"  # for Entra ID, all clusters of AKS are this application
 NAME, COLOUR, VERSION = "app.kubernetes.io/name", "colour", "app.kubernetes.io/version"
-MOVED_BY = "moved-by"
+SETTINGS, MOVED_BY = "settings", "moved-by"
 OF_A_COLOUR = "deployment,service,poddisruptionbudget,networkpolicy"
 SECONDS_TO_ROLL_OUT = 600
+SECONDS_PER_REQUEST = 60
 ATTEMPTS = 4
 SECONDS_BETWEEN = 5
-IN_PASSING = re.compile(r"Unable to connect|time(d |)out|refused|reset|EOF|Unavailable|InternalError|TooManyRequests")
+IN_PASSING = re.compile(
+    r"Unable to connect|deadline|time(d |)out|refused|reset|EOF|Unavailable|InternalError|TooManyRequests"
+)
 IMAGE = re.compile(r"(?P<name>[a-z0-9.-]+\.[a-z]+/[a-z0-9._/-]+)@(?P<digest>sha256:[0-9a-f]{64})")
 
 
 @contextmanager
 def logged_in() -> Iterator[None]:
-    """Reach the cluster as whoever the Azure CLI is logged in as, for as long as it takes; nothing is kept."""
+    """Reach the cluster as whoever the Azure CLI is logged in as, for as long as it takes; nothing is kept.
+
+    A token of the Azure CLI takes the place of kubelogin, which would ask it for the same one. Nothing asks a person.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["KUBECONFIG"] = str(Path(folder) / "config")
+        config = Path(folder) / "config"
+        os.environ["KUBECONFIG"] = str(config)
         group, cluster = setting("RESOURCE_GROUP"), setting("AKS_COMPUTE_NAME")
-        target = ("--resource-group", group, "--name", cluster, "--file", os.environ["KUBECONFIG"])
-        show("aks", "get-credentials", *target)
-        run("kubelogin", "convert-kubeconfig", "--login", "azurecli")
+        show("aks", "get-credentials", "--resource-group", group, "--name", cluster, "--file", str(config))
+        told = json.loads(run("kubectl", "config", "view", "--raw", "--output", "json"))
+        token = az("account", "get-access-token", "--resource", AKS, "--query", "accessToken")
+        for one in told["users"]:
+            one["user"] = {"token": token}
+        config.chmod(0o600)
+        config.write_text(json.dumps(told), encoding="utf-8")
         yield
 
 
@@ -46,7 +59,9 @@ def run(name: str, *words: str) -> str:
         raise AzureError(f"{name} is not installed: `az aks install-cli` brings it.")
     left = ATTEMPTS if words[0] == "get" else 1
     while True:
-        ended = subprocess.run([path, *words], capture_output=True, text=True, check=False)
+        ended = subprocess.run(
+            [path, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
         if not ended.returncode:
             return ended.stdout
         left -= 1
@@ -55,20 +70,19 @@ def run(name: str, *words: str) -> str:
         time.sleep(SECONDS_BETWEEN)
 
 
-def kubectl(*words: str) -> str:
-    return run("kubectl", *words, "--namespace", setting("K8S_AB_NAMESPACE"))
+def kubectl(*words: str, timeout: str = f"--request-timeout={SECONDS_PER_REQUEST}s") -> str:
+    return run("kubectl", *words, timeout, "--namespace", setting("K8S_AB_NAMESPACE"))
 
 
 def read() -> State:
     """Return what runs, what serves, and who moved the traffic."""
-    listed = kubectl("get", "deployments,pods", "--selector", f"{NAME}={setting('PROJECT')}", "--output", "json")
-    runs = colours_in(json.loads(listed)["items"])
-    found = kubectl(
-        "get", "virtualservices.networking.istio.io", setting("PROJECT"), "--ignore-not-found", "--output", "json"
-    )
-    if not found.strip():
+    kinds = "deployments,pods,virtualservices.networking.istio.io"
+    listed = kubectl("get", kinds, "--selector", f"{NAME}={setting('PROJECT')}", "--output", "json")
+    items = json.loads(listed)["items"]
+    runs = colours_in(items)
+    traffic = next((one for one in items if one["kind"] == "VirtualService"), None)
+    if not traffic:
         return State(runs.get(BLUE), runs.get(GREEN))
-    traffic = json.loads(found)
     moved_by = traffic["metadata"].get("annotations", {}).get(MOVED_BY, "")
     return State(runs.get(BLUE), runs.get(GREEN), serving_in(traffic), moved_by)
 
@@ -97,7 +111,7 @@ def colour(deployment: dict[str, Any], pods: list[dict[str, Any]]) -> Colour:
         ready = Ready.ALL
     else:
         ready = Ready.SOME if any(answers(pod, image) for pod in pods) else Ready.NONE
-    return Colour(image, labels.get(VERSION, "unknown"), ready)
+    return Colour(image, labels.get(VERSION, "unknown"), labels.get(SETTINGS, ""), ready)
 
 
 def answers(pod: dict[str, Any], image: str) -> bool:
@@ -120,6 +134,26 @@ def serving_in(virtual_service: dict[str, Any]) -> frozenset[str]:
         for one in route["route"]
         if one.get("weight", 0)
     )
+
+
+def settings() -> str:
+    """Return a digest of all that is declared beside the image: what stands in kubernetes/, host and namespace.
+
+    Of files, not of what kustomize makes of them: that may differ by its version, and stages run on several agents.
+    """
+    files = (path for path in KUBERNETES.rglob("*") if path.is_file())
+    content = {path.relative_to(KUBERNETES).as_posix(): path.read_text(encoding="utf-8") for path in files}
+    declared = [sorted(content.items()), setting("K8S_AB_HOST"), setting("K8S_AB_NAMESPACE")]
+    return hashlib.sha256(json.dumps(declared).encode()).hexdigest()[:40]
+
+
+def apply(installs: str | None, then: State) -> None:
+    """Have the cluster hold a state, and wait until the colour that is installed in it, if any, is ready."""
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder), installs, then)
+        print(kubectl("apply", "--kustomize", folder).strip())
+    if installs:
+        roll_out(installs)
 
 
 def write(folder: Path, installs: str | None, then: State) -> None:
@@ -150,7 +184,7 @@ def write_colour(folder: Path, name: str, wanted: Colour) -> None:
         folder,
         resources=[overlay(folder, name)],
         images=[{"name": "scoring", "newName": image["name"], "digest": image["digest"]}],
-        labels=[{"pairs": {VERSION: wanted.version}, "includeTemplates": True}],
+        labels=[{"pairs": {VERSION: wanted.version}, "includeTemplates": True}, {"pairs": {SETTINGS: wanted.settings}}],
     )
 
 
@@ -178,7 +212,8 @@ def kustomization(folder: Path, **more: Any) -> None:
 def roll_out(name: str) -> None:
     """Wait until a colour is ready, or say what its pods wait for."""
     try:
-        kubectl("rollout", "status", f"deployment/{setting('PROJECT')}-{name}", f"--timeout={SECONDS_TO_ROLL_OUT}s")
+        timeout = f"--timeout={SECONDS_TO_ROLL_OUT}s"
+        kubectl("rollout", "status", f"deployment/{setting('PROJECT')}-{name}", timeout=timeout)
     except AzureError as error:
         raise AzureError(f"{error} {' '.join(waiting(name))}".strip()) from error
 

@@ -16,6 +16,7 @@ from environment_setup.azure_cli import AzureError, az, program, setting, show
 DOCKERFILE = "deployment/Dockerfile"
 COPIED = Path("outputs/serving")  # where the Dockerfile finds the model
 TAG = re.compile(r"(\d+|local)-\d{20}")
+BUILD = re.compile(r"build-(\d+)")
 
 
 def place(folder: Path) -> None:
@@ -30,6 +31,37 @@ def place(folder: Path) -> None:
 def tag() -> str:
     """Return a name that no other build has. It is never deployed by it, but /healthz tells it."""
     return f"{os.environ.get('BUILD_BUILDID') or 'local'}-{datetime.now(tz=UTC):%Y%m%d%H%M%S%f}"
+
+
+def release_build() -> int:
+    """Return the number of the build that is released, or 0 for a release by hand."""
+    number = os.environ.get("RELEASE_BUILD", "").strip()
+    if not number or number.startswith("$("):
+        return 0
+    if not re.fullmatch("[0-9]+", number):
+        raise AzureError(f"RELEASE_BUILD is {number!r}: it must be the number of a build, or blank.")
+    return int(number)
+
+
+def tags(registry: str, repository: str) -> dict[str, str]:
+    """Return the tags of a repository, each with the digest that it names; none where nothing was ever pushed."""
+    if repository not in az("acr", "repository", "list", "--name", registry):
+        return {}
+    of = ("--name", registry, "--repository", repository, "--detail")
+    return {one["name"]: one["digest"] for one in az("acr", "repository", "show-tags", *of)}
+
+
+def tags_of(image: str) -> list[str]:
+    """Return the tags of an image, registry/repository@sha256:...; none where the registry has it no more."""
+    name, _, wanted = image.partition("@")
+    registry, _, repository = name.partition("/")
+    found = tags(registry.partition(".")[0], repository) if wanted else {}
+    return [tag for tag in found if found[tag] == wanted]
+
+
+def number(image: str) -> int:
+    """Return the number of the latest build that released an image; 0 if none did."""
+    return max((int(found[1]) for tag in tags_of(image) if (found := BUILD.fullmatch(tag))), default=0)
 
 
 def build(registry: str, repository: str, tag: str) -> dict[str, Any]:

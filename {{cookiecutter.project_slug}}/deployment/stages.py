@@ -1,8 +1,8 @@
-"""What each stage of a canary release makes of a cluster. Pure: canary.py reads the cluster, and applies what is said.
+"""What each move of a canary release makes of a cluster. Pure: canary.py reads the cluster, and applies what is said.
 
-Green is what serves between two releases. Blue gets the new image and takes over; then green gets it too, takes over in
-turn, and blue goes. Two rules hold for every stage: a colour gets traffic only after it has answered, and its image
-never changes while it has some. .pipelines/templates/canary.yml has the stages in their order.
+Green is what serves between two releases. A release is an image with its settings: blue gets it and takes over; then
+green gets it too, takes over in turn, and blue goes. Two rules hold for every move: a colour gets traffic only after it
+has answered, and it never changes while it has some. .pipelines/templates/canary.yml has the moves in their order.
 """
 
 from collections.abc import Callable
@@ -23,15 +23,20 @@ class Ready(Enum):
 
 
 class Colour(NamedTuple):
-    """A colour that runs: its image, the version of the model in it, and how many of its pods are ready."""
+    """A colour that runs: its image, the version of the model in it, the digest of its settings, and its pods."""
 
     image: str
     version: str
+    settings: str = ""
     ready: Ready = Ready.ALL
+
+    @property
+    def release(self) -> str:
+        return f"{self.image} {self.settings}"
 
 
 class State(NamedTuple):
-    """What runs, which colours share the traffic, and the image of the release that moved it there.
+    """What runs, which colours share the traffic, and the release that moved it there.
 
     None of them shares it before anything was proven; then one does, or both.
     """
@@ -56,7 +61,12 @@ def answers(colour: Colour | None) -> bool:
 
 
 def runs(colour: Colour | None, new: Colour) -> bool:
-    return colour is not None and colour.image == new.image
+    return colour is not None and colour.release == new.release
+
+
+def is_released(now: State, new: Colour) -> bool:
+    """Tell whether green alone serves a release, with all its pods."""
+    return now.serving == on(GREEN) and runs(now.green, new) and is_ready(now.green)
 
 
 def need(fulfilled: bool, what: str) -> None:
@@ -66,13 +76,13 @@ def need(fulfilled: bool, what: str) -> None:
 
 def need_new(name: str, colour: Colour | None, new: Colour) -> None:
     proven = runs(colour, new) and is_ready(colour)
-    need(proven, f"{name} does not run version {new.version} with this build's image, or is not ready.")
+    need(proven, f"{name} does not run version {new.version} with this build's image and settings, or is not ready.")
 
 
-def stand_in(now: State, _: Colour) -> State:
-    """Where an earlier release stopped at blue, green gets what blue serves."""
+def stand_in(now: State, new: Colour) -> State:
+    """Where an earlier release stopped at blue, green gets the image that blue serves, with the settings of this one."""
     if now.blue and now.serving == on(BLUE):
-        return now._replace(green=now.blue._replace(ready=Ready.ALL))
+        return now._replace(green=now.blue._replace(settings=new.settings, ready=Ready.ALL))
     return now
 
 
@@ -83,7 +93,7 @@ def hand_over(now: State, _: Colour) -> State:
 
 
 def blue_staging(now: State, new: Colour) -> State:
-    need(BLUE not in now.serving, "Blue serves, so its image cannot change.")
+    need(BLUE not in now.serving, "Blue serves, so it cannot change.")
     return now._replace(blue=new)
 
 
@@ -100,7 +110,7 @@ def blue_100(now: State, new: Colour) -> State:
 
 def green_staging(now: State, new: Colour) -> State:
     need_new("Blue", now.blue, new)
-    need(now.serving == on(BLUE), "Green serves, so its image cannot change.")
+    need(now.serving == on(BLUE), "Green serves, so it cannot change.")
     return now._replace(green=new)
 
 
@@ -120,14 +130,15 @@ def remove_blue(now: State, new: Colour) -> State:
 def rollback(now: State, new: Colour) -> State:
     """Give all traffic to a colour that has served it, if one answers; whatever stage failed.
 
-    Where blue has another image, and another release has moved the traffic, it is left to that one. Otherwise what runs
-    shows how far this release came. Both colours with one image: green was taking over from blue, which has served that
-    image to everybody; if it is not the new one, green was to stand in for an earlier release's blue. Two images: green
-    still has what served before, and a single pod of that is better than the new image, which has failed.
+    Where blue has another release, and that has moved the traffic, it is left to that one. Otherwise what runs shows how
+    far this release came. Both colours with the new one: green was taking over from blue, which has served it to
+    everybody. Blue with an earlier one, and green with the same image: green was to stand in for blue. Else green still
+    has what served before, and a single pod of that is better than the new release, which has failed.
     """
-    if not now.serving or not (runs(now.blue, new) or now.moved_by == new.image):
+    if not now.serving or not (runs(now.blue, new) or now.moved_by == new.release):
         return now
-    taking_over = now.blue is not None and runs(now.green, now.blue)
+    same_image = now.blue is not None and now.green is not None and now.blue.image == now.green.image
+    taking_over = same_image and (runs(now.green, new) or not runs(now.blue, new))
     first, second = (BLUE, GREEN) if taking_over else (GREEN, BLUE)
     able = {BLUE: answers(now.blue), GREEN: answers(now.green)}
     served = [first, *on(second) & now.serving]
@@ -135,7 +146,7 @@ def rollback(now: State, new: Colour) -> State:
 
 
 class Stage(NamedTuple):
-    """What a stage makes of a state, which colour it installs, and whether there may be nothing to do in it."""
+    """What a move makes of a state, which colour it installs, and whether there may be nothing to do in it."""
 
     move: Callable[[State, Colour], State]
     installs: str | None = None
@@ -156,14 +167,13 @@ STAGES = {
 
 
 def after(name: str, now: State, new: Colour) -> State | None:
-    """Return the state that a stage leads to, or None where nothing is left to do, as where green has the image."""
+    """Return the state that a move leads to, or None where nothing is left to do, as where green serves the release."""
     stage = STAGES[name]
-    is_released = now.serving == on(GREEN) and runs(now.green, new) and is_ready(now.green)
-    if is_released and name not in ("remove_blue", "rollback"):
+    if is_released(now, new) and name not in ("remove_blue", "rollback"):
         return None
     then = stage.move(now, new)
     if then.serving != now.serving:
-        then = then._replace(moved_by=new.image)
+        then = then._replace(moved_by=new.release)
     return None if stage.optional and then == now else then
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from deployment import canary, cluster, load_test
 from deployment.load_test import Answer
-from deployment.stages import GREEN, Colour, State, on
+from deployment.stages import BLUE, GREEN, Colour, Ready, State, on
 from environment_setup.azure_cli import AzureError
 
 HALVES = {"blue": 0.5, "green": 0.5}
@@ -227,11 +227,10 @@ def test_a_stage_is_proven_within_minutes_though_a_service_hangs() -> None:
 def test_a_stage_gives_each_request_a_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     new, given = Colour("image-2", "2"), list[float]()
     monkeypatch.setenv("K8S_AB_HOST", "scoring.example.com")
-    monkeypatch.setattr(cluster, "read", lambda: State(None, new, on(GREEN)))
     monkeypatch.setattr(canary, "key", lambda: "a-key")
     monkeypatch.setattr(canary, "prove", lambda service, *_: given.append(service.seconds))
 
-    canary.check("green_100", new)
+    canary.check(State(None, new, on(GREEN)), None)
 
     assert given == [canary.SECONDS_PER_REQUEST]
 
@@ -255,6 +254,142 @@ def test_blue_is_removed_unless_another_release_has_it(
     monkeypatch.setattr(cluster, "read", lambda: now)
     monkeypatch.setattr(cluster, "remove", gone.append)
 
-    canary.remove(new)
+    canary.move("remove_blue", new)
 
     assert gone == removed
+
+
+# -- what there is to release, and whether it may be ---
+
+REPOSITORY = "registry.azurecr.io/scoring"
+NEW = Colour(f"{REPOSITORY}@sha256:2", "2", "settings")
+
+
+@pytest.fixture
+def applied(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return what is applied to a cluster in which green serves version 1, of which builds 12 and 15 made a release."""
+    held, numbers = [State(None, Colour(f"{REPOSITORY}@sha256:1", "1", "settings"), on(GREEN))], {"sha256:1": 15}
+    monkeypatch.setattr(cluster, "read", lambda: held[-1])
+    monkeypatch.setattr(cluster, "apply", lambda _, then: held.append(then))
+    monkeypatch.setattr(canary.image, "number", lambda image: numbers.get(image.partition("@")[2], 0))
+    monkeypatch.setattr(canary, "check", lambda *_: None)
+    return held
+
+
+@pytest.mark.parametrize(
+    ("build", "going_back"),
+    [("15", ""), ("16", "false"), ("12", "true"), ("12", "True"), ("", ""), ("$(RELEASE_BUILD)", "$(GOING_BACK)")],
+)
+def test_a_later_build_is_released_and_an_older_one_on_purpose(
+    applied: list[State], monkeypatch: pytest.MonkeyPatch, build: str, going_back: str
+) -> None:
+    monkeypatch.setenv("RELEASE_BUILD", build)
+    monkeypatch.setenv("GOING_BACK", going_back)
+
+    for name in ("stand_in", "hand_over", "blue_staging"):
+        canary.move(name, NEW)
+
+    assert applied[-1].blue == NEW
+
+
+@pytest.mark.parametrize("going_back", ["", "false", "$(GOING_BACK)"])
+@pytest.mark.parametrize("serves", [{}, {"settings": "others"}])
+def test_an_older_build_never_replaces_a_later_one_by_chance(
+    applied: list[State], monkeypatch: pytest.MonkeyPatch, going_back: str, serves: dict[str, str]
+) -> None:
+    monkeypatch.setenv("RELEASE_BUILD", "12")
+    monkeypatch.setenv("GOING_BACK", going_back)
+    green = applied[-1].green
+    assert green
+    applied.append(applied[-1]._replace(green=green._replace(**serves)))
+    before = len(applied)
+
+    with pytest.raises(AzureError, match=r"^Build 12 is older than what serves, build 15: nothing was deployed\. "):
+        canary.move("stand_in", NEW)
+    assert len(applied) == before
+
+
+def test_what_serves_already_is_no_release_of_an_older_build(
+    applied: list[State], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two builds of one content: the later one has given its number to the image of both."""
+    monkeypatch.setenv("RELEASE_BUILD", "12")
+    green = applied[-1].green
+    assert green
+
+    canary.move("stand_in", green)
+
+    assert len(applied) == 1
+
+
+def test_an_image_of_another_repository_has_no_number(
+    applied: list[State], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELEASE_BUILD", "12")
+
+    canary.move("stand_in", NEW._replace(image="another.azurecr.io/scoring@sha256:2"))
+
+    assert len(applied) == 1
+
+
+def test_what_is_released_is_proven_again_rather_than_taken_for_good(
+    applied: list[State], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(canary, "check", lambda *what: asked.append(what))
+    green = applied[-1].green
+    assert green
+
+    for name in ("stand_in", "hand_over", "blue_staging"):
+        canary.move(name, green)
+
+    assert asked == [(applied[0], None)]
+
+
+VERSIONS = {"2 2 2": "true", "2 2 1": "false", "1 2 2": "false", "2 2 refused": "false"}
+
+
+@pytest.mark.parametrize("seen", VERSIONS)
+def test_what_serves_is_the_same_when_it_says_so_three_times(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seen: str
+) -> None:
+    monkeypatch.setenv("TF_BUILD", "True")
+    monkeypatch.setenv("K8S_AB_HOST", "scoring.example.com")
+    monkeypatch.setattr(cluster, "read", lambda: State(None, NEW, on(GREEN)))
+    versions = iter(seen.split())
+
+    def get(*_: Any) -> dict[str, str]:
+        version = next(versions)
+        if version == "refused":
+            raise OSError(version)
+        return {"version": version}
+
+    monkeypatch.setattr(load_test.Service, "get", get)
+
+    canary.same(NEW)
+
+    assert f"##vso[task.setvariable variable=SAME;isOutput=true]{VERSIONS[seen]}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        State(),
+        State(NEW, NEW, on(GREEN, BLUE)),
+        State(NEW, NEW, on(BLUE)),
+        State(None, NEW._replace(ready=Ready.SOME), on(GREEN)),
+        State(None, NEW._replace(settings="others"), on(GREEN)),
+        State(None, NEW._replace(image="another"), on(GREEN)),
+    ],
+    ids=["nothing", "half", "blue", "pods missing", "other settings", "another image"],
+)
+def test_anything_else_is_not_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], now: State
+) -> None:
+    monkeypatch.setenv("TF_BUILD", "True")
+    monkeypatch.setattr(cluster, "read", lambda: now)
+    monkeypatch.setattr(canary, "green_answers", lambda _: True)
+
+    canary.same(NEW)
+
+    assert "SAME;isOutput=true]false" in capsys.readouterr().out

@@ -1,15 +1,19 @@
 """What is read of a cluster, and which images are taken."""
 
 import json
+import os
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from deployment import cluster
-from deployment.stages import Colour, Ready, State
+from deployment.stages import Colour, Ready, State, runs
 from environment_setup.azure_cli import AzureError
 
 IMAGE = f"registry.azurecr.io/scoring@sha256:{'0' * 64}"
+LABELS = {"colour": "blue", "app.kubernetes.io/version": "7", "settings": "a-digest"}
 
 
 def containers(image: str) -> dict[str, Any]:
@@ -19,7 +23,7 @@ def containers(image: str) -> dict[str, Any]:
 def deployment(**status: int) -> dict[str, Any]:
     return {
         "kind": "Deployment",
-        "metadata": {"labels": {"colour": "blue", "app.kubernetes.io/version": "7"}, "generation": 3},
+        "metadata": {"labels": LABELS, "generation": 3},
         "spec": {"replicas": 2, "template": {"spec": containers(IMAGE)}},
         "status": status,
     }
@@ -49,7 +53,7 @@ ALL_READY = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "avai
     ids=["all", "not seen yet", "one not available", "one of a former image", "one more than there should be"],
 )
 def test_a_colour_is_ready_when_all_its_pods_are(change: dict[str, int], ready: Ready) -> None:
-    assert cluster.colour(deployment(**{**ALL_READY, **change}), [pod()]) == Colour(IMAGE, "7", ready)
+    assert cluster.colour(deployment(**{**ALL_READY, **change}), [pod()]) == Colour(IMAGE, "7", "a-digest", ready)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +72,7 @@ def test_a_colour_is_ready_when_all_its_pods_are(change: dict[str, int], ready: 
 def test_a_colour_that_rolls_out_answers_when_a_pod_of_its_image_does(pods: list[Any], ready: Ready) -> None:
     found = cluster.colours_in([*pods, deployment(**{**ALL_READY, "availableReplicas": 1})])
 
-    assert found == {"blue": Colour(IMAGE, "7", ready)}
+    assert found == {"blue": Colour(IMAGE, "7", "a-digest", ready)}
 
 
 def test_a_colour_that_is_to_have_no_pods_is_not_ready() -> None:
@@ -102,6 +106,13 @@ def test_reading_is_tried_again_where_the_cluster_is_out_of_reach(
     assert len(log.read_text("utf-8").splitlines()) == calls
 
 
+def test_a_colour_of_which_no_settings_are_known_is_no_release_of_these() -> None:
+    labels = {"colour": "blue", "app.kubernetes.io/version": "7"}
+    former = {**deployment(**ALL_READY), "metadata": {"labels": labels}}
+
+    assert not runs(cluster.colour(former, []), Colour(IMAGE, "7", "a-digest"))
+
+
 def test_a_colour_without_a_status_is_not_ready() -> None:
     assert cluster.colour(deployment(), []).ready is Ready.NONE
 
@@ -115,17 +126,119 @@ def test_who_moved_the_traffic_is_written_beside_it_and_read_again(
     written = json.loads((tmp_path / "kustomization.yaml").read_text("utf-8"))
     added = [json.loads(one["patch"])[0] for one in written["patches"] if one["target"]["kind"] == "VirtualService"]
     metadata = {one["path"].rpartition("/")[2]: one["value"] for one in added if one["op"] == "add"}
-    traffic = json.dumps({"metadata": metadata, "spec": {"http": []}})
-    monkeypatch.setattr(cluster, "kubectl", lambda *words: '{"items": []}' if "deployments,pods" in words else traffic)
+    traffic = {"kind": "VirtualService", "metadata": {"labels": {}, **metadata}, "spec": {"http": []}}
+    monkeypatch.setattr(cluster, "kubectl", lambda *_: json.dumps({"items": [traffic]}))
 
     assert cluster.read().moved_by == IMAGE
 
 
 def test_before_the_first_release_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROJECT", "a-name")
-    monkeypatch.setattr(cluster, "kubectl", lambda *words: '{"items": []}' if "deployments,pods" in words else "")
+    monkeypatch.setattr(cluster, "kubectl", lambda *_: '{"items": []}')
 
     assert cluster.read() == State()
+
+
+@pytest.fixture
+def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of the manifests, from which settings are read."""
+    shutil.copytree(cluster.KUBERNETES, tmp_path / "kubernetes")
+    monkeypatch.setattr(cluster, "KUBERNETES", tmp_path / "kubernetes")
+    for name in ("K8S_AB_HOST", "K8S_AB_NAMESPACE"):
+        monkeypatch.setenv(name, "a-name")
+    return tmp_path / "kubernetes"
+
+
+def test_settings_are_a_label_that_stays_as_long_as_they_do(declared: Path) -> None:
+    before = cluster.settings()
+
+    for path in declared.rglob("*.yaml"):
+        path.touch()
+    assert cluster.settings() == before
+    assert re.fullmatch("[0-9a-f]{40}", before)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("colour/deployment.yaml", "replicas: 2", "replicas: 3"),
+        ("colour/deployment.yaml", "key: SCORING_KEYS", "key: OTHER_KEYS"),
+        ("traffic/virtual-service.yaml", "timeout: 30s", "timeout: 20s"),
+    ],
+)
+def test_other_settings_are_another_release(declared: Path, file: str, old: str, new: str) -> None:
+    before, text = cluster.settings(), (declared / file).read_text("utf-8")
+    assert old in text
+
+    (declared / file).write_text(text.replace(old, new), encoding="utf-8")
+
+    assert cluster.settings() != before
+
+
+@pytest.mark.parametrize("name", ["K8S_AB_HOST", "K8S_AB_NAMESPACE"])
+@pytest.mark.usefixtures("declared")
+def test_another_host_is_another_release(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    before = cluster.settings()
+
+    monkeypatch.setenv(name, "another")
+
+    assert cluster.settings() != before
+
+
+def test_settings_are_read_again_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are no label of pods, which would be replaced for nothing but a label."""
+    for name in ("PROJECT", "K8S_AB_NAMESPACE", "K8S_AB_HOST"):
+        monkeypatch.setenv(name, "a-name")
+
+    cluster.write(tmp_path, "blue", State(blue=Colour(IMAGE, "7", "a-digest")))
+
+    written = json.loads((tmp_path / "blue" / "kustomization.yaml").read_text("utf-8"))["labels"]
+    of_all = {name: value for one in written for name, value in one["pairs"].items()}
+    assert cluster.colour({**deployment(), "metadata": {"labels": of_all}}, []).settings == "a-digest"
+    assert [list(one["pairs"]) for one in written if one.get("includeTemplates")] == [["app.kubernetes.io/version"]]
+
+
+# -- login ---
+
+PROGRAM = """#!/bin/sh
+case "$*" in
+  'account get-access-token'*) [ -e refused ] && echo 'Please run az login' >&2 && exit 1; echo '"a-token"' ;;
+  'aks get-credentials'*) touch "$8" ;;
+  'config view --raw --output json') echo '{"users": [{"name": "a", "user": {"exec": {"command": "kubelogin"}}}]}' ;;
+  *) exit 2 ;;
+esac
+echo "$*" >> log
+"""
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("az", "kubectl"):
+        (tmp_path / name).write_text(PROGRAM, encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("KUBECONFIG", "of-a-person")
+    monkeypatch.setenv("RESOURCE_GROUP", "a-group")
+    monkeypatch.setenv("AKS_COMPUTE_NAME", "a-cluster")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_login_asks_nobody_and_leaves_nothing(programs: Path) -> None:
+    with cluster.logged_in():
+        config = Path(os.environ["KUBECONFIG"])
+        assert json.loads(config.read_text("utf-8"))["users"] == [{"name": "a", "user": {"token": "a-token"}}]
+        assert config.stat().st_mode & 0o077 == 0
+
+    assert not config.exists()
+    assert "a-token" not in (programs / "log").read_text("utf-8")
+
+
+def test_a_login_that_fails_says_why(programs: Path) -> None:
+    (programs / "refused").touch()
+
+    with pytest.raises(AzureError, match=r"^az account get-access-token .*: Please run az login"), cluster.logged_in():
+        pass
 
 
 @pytest.mark.parametrize(

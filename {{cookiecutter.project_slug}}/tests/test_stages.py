@@ -4,10 +4,10 @@ import itertools
 import re
 
 import pytest
-from deployment.stages import BLUE, GREEN, STAGES, Colour, Ready, State, after, on
+from deployment.stages import BLUE, GREEN, STAGES, Colour, Ready, State, after, on, runs
 from environment_setup.azure_cli import AzureError
 
-NEW = Colour("image-2", "2")
+NEW = Colour("image-2", "2", "settings")
 RELEASE = [name for name in STAGES if name != "rollback"]
 
 
@@ -19,22 +19,25 @@ def state(text: str) -> State:
     """Read `b2! g1~* by 1`: blue runs version 2, no pod of it is ready; green runs version 1, with some of its pods.
 
     Green gets the traffic, which the release of version 1 has moved there; or version 2's, where nothing is said of it.
+    `2'` is version 2 with other settings.
     """
-    runs, _, moved_by = text.partition(" by ")
-    found = {name: marks for name, *marks in re.findall(r"([bg])(\d)([!~]?)([*]?)", runs)}
-    blue, green = (
-        Colour(f"image-{found[name][0]}", found[name][0], READY[found[name][1]]) if name in found else None
-        for name in "bg"
-    )
+    colours, _, moved_by = text.partition(" by ")
+    found = {name: marks for name, *marks in re.findall(r"([bg])(\d'?)([!~]?)([*]?)", colours)}
+    blue, green = (release(found[name][0], READY[found[name][1]]) if name in found else None for name in "bg")
     serving = frozenset(colour for colour in (BLUE, GREEN) if colour[0] in found and found[colour[0]][2])
-    return State(blue, green, serving, f"image-{moved_by or 2}")
+    return State(blue, green, serving, release(moved_by or "2").release)
+
+
+def release(name: str, ready: Ready = Ready.ALL) -> Colour:
+    return Colour(f"image-{name[0]}", name[0], "other settings" if name[1:] else "settings", ready)
 
 
 def text(of: State) -> str:
     parts = []
     for name, colour in ((BLUE, of.blue), (GREEN, of.green)):
         if colour:
-            parts.append(f"{name[0]}{colour.version}{MARKS[colour.ready]}{'*' if name in of.serving else ''}")
+            other = "'" if colour.settings == "other settings" else ""
+            parts.append(f"{name[0]}{colour.version}{other}{MARKS[colour.ready]}{'*' if name in of.serving else ''}")
     return " ".join(parts)
 
 
@@ -71,10 +74,20 @@ AFTER_A_FAILURE = [  # of a release of version 1, which stopped at blue
     ("b1* g1 by 1", "hand_over", "b1 g1*", "b1* g1"),
     ("b1~* g1 by 1", "hand_over", "b1~ g1*", "b1~* g1"),
     ("b1 g1*", "blue_staging", "b2 g1*", "b2 g1*"),
+    ("b1'* g0 by 1'", "stand_in", "b1'* g1", "b1'* g1"),
+    ("b1'* g1 by 1'", "hand_over", "b1' g1*", "b1'* g1"),
+]
+OTHER_SETTINGS = [  # and the same image
+    ("g2'*", "stand_in", "g2'*", "g2'*"),
+    ("g2'*", "blue_staging", "b2 g2'*", "b2 g2'*"),
+    ("b2 g2'*", "blue_50", "b2* g2'*", "b2 g2'*"),
+    ("b2* g2'*", "blue_100", "b2* g2'", "b2 g2'*"),
+    ("b2* g2'", "green_staging", "b2* g2", "b2* g2"),
+    ("b2* g2", "green_100", "b2 g2*", "b2* g2"),
 ]
 
 
-@pytest.mark.parametrize(("now", "stage", "then", "back"), [*LATER, *FIRST, *AFTER_A_FAILURE])
+@pytest.mark.parametrize(("now", "stage", "then", "back"), [*LATER, *FIRST, *AFTER_A_FAILURE, *OTHER_SETTINGS])
 def test_each_stage_leads_to_one_state_and_a_rollback_to_another(now: str, stage: str, then: str, back: str) -> None:
     led = after(stage, state(now), NEW) or state(now)
 
@@ -114,6 +127,8 @@ def test_each_stage_leads_to_one_state_and_a_rollback_to_another(now: str, stage
         ("b3 g3!* by 3", "b3 g3!*"),
         ("b3* g2* by 3", "b3* g2*"),
         ("b3* g2!* by 3", "b3* g2!*"),
+        ("b2'* g1* by 2'", "b2'* g1*"),
+        ("b2* g2'!", "b2* g2'!"),  # the former settings have broken down meanwhile
         ("b2 g1", "b2 g1"),  # nobody served
     ],
 )
@@ -125,10 +140,11 @@ def test_who_moved_the_traffic_last_is_known() -> None:
     now = state("b1* g1 by 1")
     handed_over = after("hand_over", now, NEW)
     assert handed_over
-    staged = after("blue_staging", handed_over, Colour("image-3", "3"))
+    staged = after("blue_staging", handed_over, release("3"))
     assert staged
 
-    assert (now.moved_by, handed_over.moved_by, staged.moved_by) == ("image-1", "image-2", "image-2")
+    movers = [one.moved_by for one in (now, handed_over, staged)]
+    assert movers == [release("1").release, NEW.release, NEW.release]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +159,7 @@ def test_who_moved_the_traffic_last_is_known() -> None:
 )
 def test_a_release_that_was_overtaken_leaves_the_other_alone(waits: str, next_stage: str) -> None:
     """Version 3 is released while version 2 waits for an approval, which comes or is refused at any time."""
-    now, overtaken, other = state(waits), False, Colour("image-3", "3")
+    now, overtaken, other = state(waits), False, release("3")
     for name in RELEASE:
         now = after(name, now, other) or now
         overtaken |= name == "blue_staging"
@@ -206,7 +222,7 @@ def test_a_stage_that_finds_something_else_refuses(stage: str, now: str) -> None
         after(stage, state(now), NEW)
 
 
-COLOURS = ["", "1", "1~", "1!", "2", "2~", "2!", "3"]
+COLOURS = ["", "1", "1~", "1!", "2", "2~", "2!", "2'", "3"]
 STATES = sorted(
     {
         " ".join(part for part in (blue and f"b{blue}{served[0]}", green and f"g{green}{served[1]}", "by", by) if part)
@@ -236,22 +252,21 @@ def test_the_rules_hold_in_every_state(stage: str) -> None:
             assert before[colour] == found, "it was there, and answered, before it gets traffic"
         assert all(before[colour] == later[colour] for colour in now.serving)
         assert bool(then.serving) >= bool(now.serving)
-        assert then.moved_by == (now.moved_by if then.serving == now.serving else "image-2")
+        assert then.moved_by == (now.moved_by if then.serving == now.serving else NEW.release)
         assert after(stage, then, NEW) in (None, then), "once more changes nothing"
     assert tried > 5
 
 
 def able(of: State) -> set[str]:
     """Return the colours that have a pod which answers."""
-    runs = {BLUE: of.blue, GREEN: of.green}
-    return {name for name, colour in runs.items() if colour and colour.ready is not Ready.NONE}
+    colours = {BLUE: of.blue, GREEN: of.green}
+    return {name for name, colour in colours.items() if colour and colour.ready is not Ready.NONE}
 
 
-def test_a_rollback_prefers_the_former_image_as_long_as_a_pod_of_it_answers() -> None:
+def test_a_rollback_prefers_the_former_release_as_long_as_a_pod_of_it_answers() -> None:
     tried = 0
     for now in map(state, STATES):
-        runs = now.blue and now.green and (now.blue.version, now.green.version)
-        if now.serving and runs in (("2", "1"), ("2", "3")) and GREEN in able(now):
+        if now.serving and runs(now.blue, NEW) and not runs(now.green, NEW) and GREEN in able(now):
             tried += 1
             assert (after("rollback", now, NEW) or now).serving == on(GREEN), text(now)
     assert tried > 5
@@ -260,7 +275,7 @@ def test_a_rollback_prefers_the_former_image_as_long_as_a_pod_of_it_answers() ->
 def test_a_rollback_of_its_own_traffic_ends_where_somebody_answers_if_anybody_did() -> None:
     tried = 0
     for now in map(state, STATES):
-        if now.moved_by == NEW.image and now.serving & able(now):
+        if now.moved_by == NEW.release and now.serving & able(now):
             tried += 1
             assert (after("rollback", now, NEW) or now).serving <= able(now), text(now)
     assert tried > 5
@@ -273,7 +288,7 @@ def renamed(of: State) -> str:
 
 def test_whatever_fails_the_next_release_succeeds() -> None:
     """Follow each way in which releases can fail one after another, until no new state comes up."""
-    to_do, known = ["", "g1*"], set()
+    to_do, known = ["", "g1*", "g1'*"], set()
     while to_do:
         start = to_do.pop()
         if start in known:
