@@ -65,19 +65,23 @@ DESCRIPTION = {"info": {"version": "2"}, "paths": {"/score": {"post": {"requestB
 # Azure, as far as these programs ask it, for whoever has roles on single resources. It keeps its state in a file, which
 # the app's server reads too.
 STAND_IN = """#!{python} -IS
-import hashlib, json, pathlib, re, sys
-file, words = pathlib.Path({state!r}), sys.argv[1:]
-text = file.read_text()
+import json, os, sys
+file, words = {state!r}, sys.argv[1:]
+text = open(file).read()
 state = json.loads(text)
-with file.with_name("calls").open("a") as calls:
+with open(os.path.dirname(file) + "/calls", "a") as calls:
     calls.write(json.dumps(words) + "\\n")
+def keep(state):
+    with open(file + ".changed", "w") as changed:
+        changed.write(json.dumps(state))
+    os.replace(file + ".changed", file)
 said = " ".join(words)
 for failing in state["failing"]:
     if failing in said:
         sys.exit("Forbidden")
 if state["warns"] and "patch" in words:
     print("WARNING: this is no JSON")
-    file.write_text(json.dumps({{**state, "warns": False}}))
+    keep({{**state, "warns": False}})
     sys.exit()
 after = lambda flag: words[words.index(flag) + 1]
 path = None
@@ -117,10 +121,11 @@ match words[:2], path:
         answer = [{{"roleDefinitionId": {roles!r} + "/" + role}} for role in state["roles"]]
     case ["keyvault", "secret"], _: answer = {{"value": state["key"]}}
     case ["acr", "build"], _:
+        import hashlib, re
         assert after("--registry") == "baseamlcr"
-        context = pathlib.Path(words[-4])  # before --output json --only-show-errors
-        content = dict.fromkeys(re.findall(r"^COPY (\\S+) ", pathlib.Path(after("--file")).read_text(), re.MULTILINE))
-        assert all((context / copied).exists() for copied in content) and "--no-wait" in words
+        context = words[-4]  # before --output json --only-show-errors
+        content = dict.fromkeys(re.findall(r"^COPY (\\S+) ", open(after("--file")).read(), re.MULTILINE))
+        assert all(os.path.exists(context + "/" + copied) for copied in content) and "--no-wait" in words
         digest = "sha256:" + hashlib.sha256(after("--build-arg").encode()).hexdigest()
         images = [name.split(":") for flag, name in zip(words, words[1:]) if flag == "--image"]
         pushed = [{{"repository": name, "tag": tag, "digest": digest}} for name, tag in images]
@@ -144,9 +149,8 @@ match words[:2], path:
             sys.exit()
         answer, state["run"] = state["run"], None
     case _: sys.exit(said + " is not expected")
-if (changed := json.dumps(state)) != text:
-    file.with_name("changed").write_text(changed)
-    file.with_name("changed").replace(file)
+if json.dumps(state) != text:
+    keep(state)
 print(json.dumps(answer) if answer is not None else "")
 """
 # The real one takes seconds to start; here it matters what it is told, and what its failing does.
@@ -205,8 +209,9 @@ class World(NamedTuple):
 
     def same(self, image, *more, code=0, **environment):
         """Ask whether anything is to be deployed, in a job without packages."""
-        words = ("-S", "-m", "deployment.web_app", "same", "--image", image, "--every", "0.02", *more)
-        return run(sys.executable, *words, cwd=self.root, code=code, **{**self.environment, **environment})
+        words = ("-S", "-m", "deployment.web_app", "same", "--every", "0.02", *more)
+        given = {**self.environment, "IMAGE": image, **environment}
+        return run(sys.executable, *words, cwd=self.root, code=code, **given)
 
     def build(self, *more, code=0, **environment):
         words = ("-m", "deployment.image", *more)
@@ -547,7 +552,6 @@ ORDER = [
     # tags of what serves, RELEASE_BUILD and GOING_BACK: what is said, and whether it is deployed
     pytest.param(["build-11"], ("12", "false"), "", True, id="higher"),
     pytest.param(["build-12"], ("12", "false"), "", True, id="the_same_build_again"),
-    pytest.param(["build-9", "build-8"], ("10", ""), "", True, id="numbers_are_no_words"),
     pytest.param(
         ["build-15"],
         ("12", "false"),
@@ -556,17 +560,9 @@ ORDER = [
         False,
         id="lower",
     ),
-    pytest.param(
-        ["build-9", "build-15", "build-10"], ("12", ""), "what serves, build 15: ", False, id="the_highest_counts"
-    ),
     pytest.param(["build-15"], ("12", "$(GOING_BACK)"), "what serves, build 15: ", False, id="nobody_said_back"),
     pytest.param(["build-15"], ("12", "True"), "Going back to build 12 from build 15.", True, id="lower_going_back"),
     pytest.param(["build-15"], ("", ""), "", True, id="by_hand"),
-    pytest.param(["build-15"], ("$(RELEASE_BUILD)", ""), "", True, id="by_hand_as_azure_writes_it"),
-    pytest.param(
-        [], ("12", "false"), f"The registry knows no build of {FORMER}: any may replace it.", True, id="no_number"
-    ),
-    pytest.param(["rebuild-15", "build-15x"], ("12", ""), "knows no build", True, id="other_tags"),
     pytest.param(
         ["build-15"], ("twelve", ""), "RELEASE_BUILD is 'twelve': it must be the number", False, id="no_build"
     ),
@@ -581,12 +577,12 @@ def test_a_later_build_is_replaced_by_an_older_one_only_on_purpose(world, tags, 
 
     assert said in told
     assert ("Going back" in told) == said.startswith("Going back")
-    assert ("knows no build" in told) == ("knows no build" in said)
+    assert "knows no build" not in told
     assert world.image() == (NEW if deployed else FORMER)
     assert len(world.changes()) == deployed
 
 
-@pytest.mark.parametrize("runs", [FORMER, RENAMED, ABROAD, "baseamlcr.azurecr.io/no-model:yet"])
+@pytest.mark.parametrize("runs", [FORMER, RENAMED, ABROAD])
 def test_an_image_that_the_registry_has_no_more_has_no_number(world, runs):
     world.set(image=f"DOCKER|{runs}")
     world.forget(runs)
@@ -750,7 +746,7 @@ def digest_of(tag):
     return f"sha256:{hashlib.sha256(f'IMAGE_ID={tag}'.encode()).hexdigest()}"
 
 
-@pytest.mark.parametrize(("number", "further"), [("7", ["build-7"]), ("", []), ("$(RELEASE_BUILD)", [])])
+@pytest.mark.parametrize(("number", "further"), [("7", ["build-7"]), ("$(RELEASE_BUILD)", [])])
 def test_an_image_is_built_in_the_registry_and_named_by_its_digest(world, number, further):
     world.set(repositories={})
 
@@ -779,18 +775,18 @@ def test_an_image_of_the_same_content_is_not_built_again_and_gets_the_number_of_
     assert world.repositories()["a-slug-scoring"] == before | {"build-8": before["build-7"]}
 
 
-@pytest.mark.parametrize(
-    ("file", "further"), [("src/{}/train.py", []), ("src/{}/app.py", ["again"])], ids=["what_trains", "what_serves"]
-)
-def test_only_a_change_to_what_serves_builds_another_image(world, described, file, further):
+def test_only_a_change_to_what_serves_builds_another_image(world, described):
+    source = f"src/{described.answers['package_name']}"
     world.build(RELEASE_BUILD="7")
-    edit(world.root, file.format(described.answers["package_name"]), '"""', '"""A word. ')
 
+    edit(world.root, f"{source}/train.py", '"""', '"""A word. ')
     world.build(RELEASE_BUILD="8")
+    edit(world.root, f"{source}/app.py", '"""', '"""A word. ')
+    world.build(RELEASE_BUILD="9")
 
-    assert len(world.calls("acr", "build")) == 1 + len(further)
     tags = world.repositories()["a-slug-scoring"]
-    assert (tags["build-7"] != tags["build-8"]) == bool(further)
+    assert len(world.calls("acr", "build")) == 2
+    assert tags["build-7"] == tags["build-8"] != tags["build-9"]
 
 
 def test_a_number_that_names_another_image_is_moved(world):

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ def release_build() -> int:
     return int(number)
 
 
+@cache  # what serves and what is to come are often of one repository
 def tags(registry: str, repository: str) -> dict[str, str]:
     """Return the tags of a repository, each with the digest that it names; none where nothing was ever pushed."""
     if repository not in az("acr", "repository", "list", "--name", registry):

@@ -155,7 +155,8 @@ def digest(text: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", nargs="?", choices=("deploy", "same"), default="deploy", help="(%(default)s)")
-    parser.add_argument("--image", required=True, type=digest, help="registry/repository@sha256:...")
+    image = os.environ.get("IMAGE")
+    parser.add_argument("--image", default=image, required=not image, type=digest, help="registry/name@sha256:...")
     parser.add_argument("--model", default="model.json", type=Path, help="which version it holds (%(default)s)")
     parser.add_argument("--timeout", default=600.0, type=float, help="seconds for it to come up (%(default)s)")
     parser.add_argument("--every", default=5.0, type=float, help="seconds between two questions (%(default)s)")

@@ -4,6 +4,7 @@ import ast
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deployment import image
@@ -52,6 +53,73 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def staged() -> str:
     return image.stage(Path("outputs/serving"))
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
+    """Return what a registry holds: repositories, their tags, and the digests that these name."""
+    held: dict[str, dict[str, str]] = {}
+
+    def az(*words: str) -> Any:
+        if words == ("acr", "repository", "list", "--name", "r"):
+            return list(held)
+        assert words[:5] == ("acr", "repository", "show-tags", "--name", "r")
+        assert words[-1] == "--detail"
+        return [{"name": tag, "digest": digest} for tag, digest in held[words[6]].items()]
+
+    monkeypatch.setattr(image, "az", az)
+    image.tags.cache_clear()
+    return held
+
+
+@pytest.mark.parametrize(
+    ("tags", "number"),
+    [
+        (["build-15"], 15),
+        (["build-9", "build-10", "build-8"], 10),
+        (["build-", "rebuild-15", "build-15x", "15"], 0),
+        ([], 0),
+    ],
+)
+def test_the_number_of_an_image_is_that_of_the_latest_build(
+    registry: dict[str, dict[str, str]], tags: list[str], number: int
+) -> None:
+    registry["scoring"] = {"build-99": "sha256:another", **dict.fromkeys(tags, "sha256:one")}
+
+    assert image.number("r.azurecr.io/scoring@sha256:one") == number
+
+
+@pytest.mark.parametrize(
+    ("tags", "content"),
+    [
+        ([f"v3-{'a' * 40}", "build-7", "production"], f"v3-{'a' * 40}"),
+        ([f"v3-{'a' * 40}", f"v3-{'b' * 40}"], ""),
+        (["v3-a", "latest"], ""),
+    ],
+)
+def test_the_content_of_an_image_is_told_by_one_tag(
+    registry: dict[str, dict[str, str]], tags: list[str], content: str
+) -> None:
+    registry["scoring"] = {f"v2-{'c' * 40}": "sha256:another", **dict.fromkeys(tags, "sha256:one")}
+
+    assert image.content("r.azurecr.io/scoring@sha256:one") == content
+
+
+@pytest.mark.parametrize("name", ["r.azurecr.io/gone@sha256:one", "r.azurecr.io/scoring:latest", "r.azurecr.io/none"])
+def test_what_the_registry_does_not_hold_has_neither(registry: dict[str, dict[str, str]], name: str) -> None:
+    registry["scoring"] = {"build-7": "sha256:another", "latest": "sha256:another"}
+
+    assert (image.number(name), image.content(name)) == (0, "")
+
+
+@pytest.mark.parametrize(("given", "number"), [("12", 12), (" 12 ", 12), ("", 0), ("$(RELEASE_BUILD)", 0), (None, 0)])
+def test_a_release_by_hand_has_no_number(monkeypatch: pytest.MonkeyPatch, given: str | None, number: int) -> None:
+    if given is None:
+        monkeypatch.delenv("RELEASE_BUILD", raising=False)
+    else:
+        monkeypatch.setenv("RELEASE_BUILD", given)
+
+    assert image.release_build() == number
 
 
 def test_the_image_holds_the_modules_that_the_server_imports_and_no_others() -> None:
