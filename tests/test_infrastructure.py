@@ -538,6 +538,72 @@ def test_providers_are_not_asked_about_targets_before_what_these_refer_to_is_the
     assert ["--validation-level Template" in call for call in targets] == [level, level]
 
 
+# -- sizes and priorities ---
+
+# Sizes that are retired or announced to be, as read on 2026-08-31 in MicrosoftDocs/azure-compute-docs,
+# articles/virtual-machines/sizes/retirement/retired-sizes-list.md and sizes/previous-gen-sizes-list.md ("Retirement
+# Announced"): new subscriptions may not get them. Look again once a year.
+ON_THEIR_WAY_OUT = {
+    "D, Ds, Dv2, Dsv2": r"DS?\d+(_v2)?",
+    "Dv3, Dsv3": r"D\d+s?_v3",
+    "Av2, Amv2": r"A\d+m?(_v2)?",
+    "B (V1)": r"B\d+[a-z]*",
+    "F, Fs, Fsv2": r"F\d+s?(_v2)?",
+    "G, Gs": r"GS?\d+",
+    "Ls, Lsv2": r"L\d+s(_v2)?",
+    "NCv3, NVv3, NVv4": r"N[CV]\d+[a-z]*_v[34]",
+}
+
+
+@pytest.fixture(scope="module")
+def described(cookies_session, served):
+    """Return the texts of projects with all that has a size, in either description."""
+    other = bake(cookies_session, {"infrastructure": "terraform", "deploy_webapp": True, "aks": "canary"})
+    files = [path for one in (served, other) for path in one.files() if path.parent.name != "requirements"]
+    return [path.read_text("utf-8") for path in files]
+
+
+def test_no_size_is_on_its_way_out(described):
+    sizes = {size.upper() for text in described for size in re.findall(r"(?i)\bstandard_([a-z]+\d+\w*)", text)}
+
+    # Both have local disks; DDSv4 is in Azure ML's own list (azure-ai-docs, concept-compute-target.md), DDSv5 is not.
+    assert {"D2DS_V4", "D4DS_V5"} <= sizes
+    gone = {
+        (size, name) for size in sizes for name, one in ON_THEIR_WAY_OUT.items() if re.fullmatch(f"(?i){one}", size)
+    }
+    assert gone == set()
+    assert re.fullmatch(f"(?i){ON_THEIR_WAY_OUT['D, Ds, Dv2, Dsv2']}", "DS2_V2")
+
+
+def test_nodes_are_dedicated_and_the_other_priority_is_called_what_it_is(described):
+    """Low priority was retired on 2026-03-31 and runs as Spot, which may cost more than dedicated nodes do."""
+    defaults = [found for text in described for found in re.findall(r"(?m)^COMPUTE_PRIORITY=(\w+)$", text)]
+    defaults += [found for text in described for found in re.findall(r"COMPUTE_PRIORITY #.*\n +value: (\w+)", text)]
+    defaults += [
+        found for text in described for found in re.findall(r'"computePriority": .*"defaultValue": "(\w+)"', text)
+    ]
+    defaults += [
+        found for text in described for found in re.findall(r'"compute_priority" {[^}]*default += "(\w+)"', text)
+    ]
+    # where the word stands in a sentence, and not as a value
+    said = [
+        line
+        for text in described
+        for line in text.splitlines()
+        if re.search(r"(?i)\blowpriority\b[^\"]*,| is Spot", line)
+    ]
+
+    assert [value.lower() for value in defaults] == ["dedicated"] * 6
+    assert len(said) == 6
+    assert [line for line in said if "Spot" not in line or "cheap" in line] == []
+
+
+def test_the_guide_says_how_the_quota_of_a_cluster_is_read(served, defaults):
+    guides = [(one.path / "docs" / "infrastructure.md").read_text("utf-8") for one in (served, defaults)]
+
+    assert ["az vm list-usage --location centralus" in guide for guide in guides] == [True, False]
+
+
 # -- names that must be free in the world ---
 
 STORAGE, REGISTRY = "Microsoft.Storage/storageAccounts", "Microsoft.ContainerRegistry/registries"

@@ -158,22 +158,6 @@ run "no_roles_where_they_are_not" {
   }
 }
 
-run "a_cluster_is_made" {
-}
-
-run "a_cluster_keeps_the_revision_that_it_has" {
-  command = plan
-
-  variables {
-    canary_mesh_revision = "asm-7-9"
-  }
-
-  assert {
-    condition     = azurerm_kubernetes_cluster.scoring[0].service_mesh_profile[0].revisions == tolist(["asm-7-8"])
-    error_message = "A newer revision must not be put on a mesh that runs."
-  }
-}
-
 run "a_name_with_a_dot_is_refused" {
   command         = plan
   expect_failures = [var.aks_compute_name]
