@@ -16,6 +16,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
+import azure_roles
 import pytest
 from conftest import BIN, bake, run
 from local_pipelines import edit, repository
@@ -323,7 +324,11 @@ def world(described, certificate, tmp_path):
             }
         )
     )
-    yield World(root, state, environment)
+    made = World(root, state, environment)
+    yield made
+    guide = (described.path / "docs" / "infrastructure.md").read_text(encoding="utf-8")
+    calls = {tuple(call.split()) for call in made.calls()}
+    assert not [why for call in calls if (why := azure_roles.refusal(call, azure_roles.DEPLOY, guide))]
     server.shutdown()
     server.server_close()
 
