@@ -189,20 +189,20 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
-NEED = "need "
-
-
 def pytest_runtest_setup(item):
     needed = dict.fromkeys(tool for marker in item.iter_markers("tool") for tool in marker.args)
-    unable = [f"{NEED}{tool}: {why}" for tool in needed if (why := tools.why_not(tool))]
+    unable = [f"{tool}: {why}" for tool in needed if (why := tools.why_not(tool))]
     if unable and os.environ.get("REQUIRE_TOOLS") == "1":
-        pytest.fail("\n".join(["REQUIRE_TOOLS=1 allows no test to be skipped that", *unable]), pytrace=False)
+        pytest.fail(
+            "\n".join(["REQUIRE_TOOLS=1 allows no test to be skipped for want of a tool.", *unable]), pytrace=False
+        )
     if unable:
         pytest.skip("\n".join(unable))
 
 
 def pytest_terminal_summary(terminalreporter):
     reasons = [report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", [])]
-    lines = Counter(line for reason in reasons for line in reason.splitlines() if line.startswith(NEED))
-    for line, count in lines.items():
-        terminalreporter.write_line(f"Skipped {count} {'test' if count == 1 else 'tests'} that {line}", yellow=True)
+    for line, count in Counter(line for reason in reasons for line in reason.splitlines()).items():
+        tool, _, why = line.partition(": ")
+        if tool in tools.PROBES:
+            terminalreporter.write_line(f"Tests skipped for want of {tool}: {count} ({why})", yellow=True)

@@ -1,3 +1,4 @@
+# ruff: noqa: N802 - Terraform's protocol names the methods
 """A provider of Terraform that knows a schema and no cloud: enough for `validate`, and `test` with a mock_provider.
 
 usage: provider.py SCHEMA   as schema.py wrote it; Terraform starts it.
