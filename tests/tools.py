@@ -78,10 +78,11 @@ def run(*command: str | Path, cwd: Path, seconds: float = 60, **variables: str) 
 
 
 def in_short(printed: str) -> str:
-    """Return the line that says most of what a program printed before it failed: the first error, or its last."""
+    """Return the line that says most of what a program printed before it failed: its first error, or its last line."""
     lines = [line.strip() for line in printed.splitlines() if line.strip()]
-    errors = [line for line in lines if re.search(r"\berror\b|^E:", line, re.IGNORECASE)]
-    return (errors or lines[-1:] or [""])[0][:120]
+    errors = [line for line in lines if re.match(r"(\S+ )?error\b|E:|fatal:", line, re.IGNORECASE)]
+    line = (errors or lines[-1:] or [""])[0]
+    return line if len(line) <= 120 else f"{line[:50]} ... {line[-60:]}"
 
 
 def npm_ci(name: str, folder: Path) -> Path:
@@ -206,8 +207,14 @@ def made_of_packages(folder: Path, platform: str) -> Path:
 
 
 def buildah(folder: Path) -> None:
-    run("buildah", "from", "--name", folder.parent.name, "scratch", cwd=folder)
-    run("buildah", "rm", folder.parent.name, cwd=folder)
+    """Make a container that holds a file of another user, which takes rights."""
+    name = folder.parent.name
+    (folder / "file").touch()
+    run("buildah", "from", "--name", name, "scratch", cwd=folder)
+    try:
+        run("buildah", "copy", "--quiet", "--chown", "10001", name, "file", "/", cwd=folder)
+    finally:
+        run("buildah", "rm", name, cwd=folder)
 
 
 def debootstrap(folder: Path) -> None:
@@ -218,7 +225,7 @@ def debootstrap(folder: Path) -> None:
     except Unable:
         wanted = "python3,python3-venv,python3-pip,ca-certificates"
         root = folder / "root"
-        run("debootstrap", "--variant=minbase", f"--include={wanted}", "bookworm", root, cwd=folder, seconds=600)
+        run("debootstrap", "--variant=minbase", f"--include={wanted}", "bookworm", root, cwd=folder, seconds=900)
         run("buildah", "from", "--name", name, "scratch", cwd=folder)
         run("buildah", "copy", "--quiet", name, root, "/", cwd=folder, seconds=300)
         run("buildah", "commit", "--quiet", "--rm", name, BASE, cwd=folder, seconds=300)
