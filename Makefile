@@ -45,6 +45,7 @@ bench: setup ## measure what README.md states
 lock: setup ## resolve all dependencies anew (UPGRADE=--upgrade: to newer versions)
 	$(LOCK) --group dev -o requirements/dev.txt $(UPGRADE)
 	$(LOCK) --group prove -o requirements/prove.txt $(UPGRADE)
+	$(LOCK) --group terraform -o requirements/terraform.txt $(UPGRADE)
 	$(LOCK) --group uv -o requirements/uv.txt $(UPGRADE)
 	.venv/bin/python requirements/lock_project.py $(UPGRADE)
 

@@ -1,7 +1,8 @@
 """Bake each combination of answers once per session, and hand the project to every check.
 
-A test that needs a program from outside Python says so with ``@pytest.mark.tool("git")``. Where it is missing the test
-is skipped and the run ends with a line about it; with REQUIRE_TOOLS=1 it fails instead.
+A test that needs a program from outside Python says so with ``@pytest.mark.tool("git")``. Before any of its fixtures,
+tools.py finds out whether that works here. If it is absent, or there but cannot work, the test is skipped, and the run
+ends with a line for each such tool; with REQUIRE_TOOLS=1 the test fails instead.
 """
 
 import hashlib
@@ -10,12 +11,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 import check_jsonschema
 import pytest
+import tools
 from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
@@ -127,17 +130,11 @@ def environment(shared_folder):
 
 
 @pytest.fixture(scope="session")
-def language_service(shared_folder):
+def language_service():
     """Return a function that asks Microsoft's language service about files, and gives what it says."""
-    folder = shared_folder / "language_service"
-    with FileLock(folder.with_suffix(".lock")):
-        if not folder.exists():
-            shutil.copytree(ROOT / "tests" / "language_service", folder.with_suffix(".new"))
-            run("npm", "ci", "--no-audit", "--no-fund", "--silent", cwd=folder.with_suffix(".new"))
-            folder.with_suffix(".new").rename(folder)
 
     def said(*files, code=0):
-        return run("node", folder / "lint.cjs", SCHEMA, *files, code=code)
+        return run("node", tools.made("npm") / "lint.cjs", SCHEMA, *files, code=code)
 
     return said
 
@@ -172,11 +169,12 @@ def run(*command, cwd=ROOT, code=0, **environment):
     return ended.stdout
 
 
-NOT_INSTALLED = "is not installed"
-
-
 def pytest_configure(config):
-    config.addinivalue_line("markers", "tool(name): the test needs this program")
+    config.addinivalue_line("markers", "tool(name): the test needs this program, which tools.py has a probe for")
+    if not hasattr(config, "workerinput"):  # the processes of a test run share the folder of the one that starts them
+        folder = tempfile.TemporaryDirectory(prefix="tools-", ignore_cleanup_errors=True)
+        os.environ[tools.FOLDER] = folder.name
+        config.add_cleanup(folder.cleanup)
 
 
 # The files that take longest go first, so that no core waits for another in the end.
@@ -192,16 +190,19 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_runtest_setup(item):
-    for marker in item.iter_markers("tool"):
-        (tool,) = marker.args
-        if shutil.which(tool) is None:
-            if os.environ.get("REQUIRE_TOOLS") == "1":
-                pytest.fail(f"{tool} {NOT_INSTALLED}, and REQUIRE_TOOLS=1 allows no skips.")
-            pytest.skip(f"{tool} {NOT_INSTALLED}")
+    needed = dict.fromkeys(tool for marker in item.iter_markers("tool") for tool in marker.args)
+    unable = [f"{tool}: {why}" for tool in needed if (why := tools.why_not(tool))]
+    if unable and os.environ.get("REQUIRE_TOOLS") == "1":
+        pytest.fail(
+            "\n".join(["REQUIRE_TOOLS=1 allows no test to be skipped for want of a tool.", *unable]), pytrace=False
+        )
+    if unable:
+        pytest.skip("\n".join(unable))
 
 
 def pytest_terminal_summary(terminalreporter):
-    reasons = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])]
-    for reason, count in Counter(reason for reason in reasons if NOT_INSTALLED in reason).items():
-        told = reason.removeprefix("Skipped: ")
-        terminalreporter.write_line(f"{told}; tests not run for want of it: {count}", yellow=True)
+    reasons = [report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", [])]
+    for line, count in Counter(line for reason in reasons for line in reason.splitlines()).items():
+        tool, _, why = line.partition(": ")
+        if tool in tools.PROBES:
+            terminalreporter.write_line(f"Tests skipped for want of {tool}: {count} ({why})", yellow=True)

@@ -667,6 +667,7 @@ def bare(tmp_path):
 
 
 @pytest.mark.prove
+@pytest.mark.tool("make")
 def test_a_job_installs_what_it_needs(defaults, few_tests, bare, tmp_path):
     build = agent(defaults, few_tests(), tmp_path / "agent", PATH=bare).run(".pipelines/pr.yml")
 
@@ -677,6 +678,7 @@ def test_a_job_installs_what_it_needs(defaults, few_tests, bare, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.tool("make")
 def test_a_failed_installation_fails_its_step(defaults, few_tests, bare, tmp_path):
     root = few_tests()
     lock = root / "requirements" / "uv.txt"

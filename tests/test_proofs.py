@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import tools
 from conftest import BIN, COMBINATIONS, ROOT, bake, run
 from local_manifests import built
 from local_pipelines import edit, groups, repository
 
 pytestmark = pytest.mark.prove
-IMAGE, SCORING, BASE = "localhost/agent:proof", "localhost/scoring:proof", "localhost/stand-in:proof"
+IMAGE, SCORING = "localhost/agent:proof", "localhost/scoring:proof"
 
 
 @pytest.fixture(scope="module")
@@ -116,18 +117,14 @@ def test_kubernetes_takes_the_manifests_of_every_stage(checkers, manifests, tmp_
     run(checkers / "kubernetes-validate", "--strict", tmp_path / "wrong.yaml", code=1)
 
 
-@pytest.fixture(scope="module")
-def istio(tmp_path_factory):
-    """Return a function that compares files with Istio's models."""
-    folder = tmp_path_factory.mktemp("istio") / "models"
-    shutil.copytree(ROOT / "tests" / "istio", folder)
-    run("npm", "ci", "--no-audit", "--no-fund", "--silent", cwd=folder)
-    return lambda *files, code=0: run("node", folder / "validate.mjs", *files, code=code)
+def istio(*files, code=0):
+    """Compare files with Istio's models."""
+    return run("node", tools.made("npm") / "validate.mjs", *files, code=code)
 
 
 @pytest.mark.tool("kubectl")
 @pytest.mark.tool("npm")
-def test_istio_takes_the_manifests_of_every_stage(istio, manifests, tmp_path):
+def test_istio_takes_the_manifests_of_every_stage(manifests, tmp_path):
     told = istio(*manifests)
 
     assert told.splitlines() == ["Gateway is valid", "VirtualService is valid"] * len(manifests)
@@ -193,22 +190,7 @@ def in_image(project, *command):
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """Return a stand-in for the base image, which cannot be had everywhere: Debian 12 with Python 3.11."""
-    folder = tmp_path_factory.mktemp("base")
-    if subprocess.run(["buildah", "inspect", BASE], capture_output=True, check=False).returncode:  # noqa: S607
-        wanted = "python3,python3-venv,python3-pip,ca-certificates"
-        run("debootstrap", "--variant=minbase", f"--include={wanted}", "bookworm", folder / "root")
-        container = run("buildah", "from", "scratch").strip()
-        run("buildah", "copy", "--quiet", container, folder / "root", "/")
-        run("buildah", "commit", "--quiet", container, BASE)
-        run("buildah", "rm", container)
-        shutil.rmtree(folder / "root")
-    return BASE
-
-
-@pytest.fixture(scope="module")
-def build(base, tmp_path_factory):
+def build(tmp_path_factory):
     """Return a function that builds an image of a project, wherever a proxy has a certificate of its own."""
     settings = tmp_path_factory.mktemp("settings")
     (settings / "pip.conf").write_text("[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n", encoding="utf-8")
@@ -216,7 +198,8 @@ def build(base, tmp_path_factory):
     mounts = {"/etc/ssl/certs": "/etc/ssl/certs", settings / "pip.conf": "/etc/pip.conf"}
     mounts[settings / "uv.toml"] = "/etc/uv/uv.toml"
     trust = [word for here, there in mounts.items() for word in ("--volume", f"{here}:{there}:ro")]
-    options = ("--pull=never", "--network=host", "--isolation=chroot", *trust, "--build-arg", f"BASE_IMAGE={base}")
+    base = f"BASE_IMAGE={tools.BASE}"
+    options = ("--pull=never", "--network=host", "--isolation=chroot", *trust, "--build-arg", base)
 
     def build(root, dockerfile, tag, *more, context="."):
         run("buildah", "bud", *options, *more, "--file", dockerfile, "--tag", tag, context, cwd=root)
