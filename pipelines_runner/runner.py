@@ -275,7 +275,7 @@ def source(root: Path, commit: str, folder: Path) -> Path:
     if commit_of(root) == NO_COMMIT:
         return root
     shutil.copytree(root, folder, symlinks=True)
-    subprocess.run(["git", "-C", str(folder), "checkout", "--quiet", "--force", "--detach", commit], check=True)  # noqa: S607
+    subprocess.run(["git", "-C", str(folder), "checkout", "--quiet", "--detach", commit], check=True)  # noqa: S607
     return folder
 
 

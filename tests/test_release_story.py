@@ -55,7 +55,9 @@ class Story(NamedTuple):
 
     def build(self):
         with answering(self.agent):
-            return self.agent.run(CI)
+            build = self.agent.run(CI)
+        assert build.result == "Succeeded", report(build.steps())
+        return build
 
     def release(self, **how):
         with answering(self.agent):
@@ -65,7 +67,6 @@ class Story(NamedTuple):
         """Merge a change, and return its build and the release that this starts."""
         self.commit(*change)
         build = self.build()
-        assert build.result == "Succeeded", report(build.steps())
         return build, self.release(after=build)
 
     def serves(self):
@@ -157,6 +158,7 @@ def story(cookies_session, environment, tmp_path_factory):
         group["RESOURCE_GROUP"], group["WORKSPACE_NAME"] = workspace["RESOURCE_GROUP"], workspace["WORKSPACE_NAME"]
         one = Story(local, azure, {**known, **{name: workspace[name] for name in named}})
         one.git("init", "--quiet", "--initial-branch=main")
+        (root / ".git" / "info" / "exclude").write_text(".venv\n", encoding="utf-8")
         one.git("add", "--all")
         one.git("commit", "--quiet", "--message", "Begin")
         yield one
@@ -194,7 +196,7 @@ def test_a_release_follows_model_and_code(story):
     assert story.serves() == (2, True, "green 2 (100)", {2})
 
     with answering(story.agent):
-        late = story.agent.start(CD, after=repaired).until("Deploy_Webapp", APPROVAL)
+        late = story.agent.start(CD, after=repaired).until("Blue_Staging", APPROVAL)
     build, release = story.merge(REPLICAS, "replicas: 2", "replicas: 3")
     assert (model(build), deployed(release)) == ((2, False), {"canary"}), told(release)
     assert story.serves() == (2, True, "green 2 (100)", {3})
