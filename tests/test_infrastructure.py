@@ -528,7 +528,15 @@ def test_the_nodes_of_a_cluster_stay_between_fewest_and_most(cluster):
     assert cluster["parameters"]["nodes"]["defaultValue"] == 0
 
 
-@pytest.mark.parametrize(("found", "level"), [([], True), ([{**WORKSPACE, "tags": TAGGED}], False)])
+@pytest.mark.parametrize(
+    ("found", "level"),
+    [
+        ([], True),
+        ([there("Microsoft.Storage/storageAccounts", "baseamlsa", TAGGED)], True),
+        ([{**WORKSPACE, "tags": TAGGED}], False),
+    ],
+    ids=["nothing", "half of it", "all"],
+)
 def test_providers_are_not_asked_about_targets_before_what_these_refer_to_is_there(azure, served, found, level):
     """A provider refuses a Web App's log that is to go to a workspace which is only in another template."""
     _, calls = azure("arm", "plan", project=served, found=found, **TARGETS)
