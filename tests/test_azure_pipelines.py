@@ -514,6 +514,7 @@ def invoke(azure):
 
 
 @pytest.mark.slow
+@pytest.mark.tool("make")
 def test_a_worse_model_ends_the_build_with_issues_and_says_why(organisation):
     build = organisation.build()
 
@@ -524,6 +525,7 @@ def test_a_worse_model_ends_the_build_with_issues_and_says_why(organisation):
 
 
 @pytest.mark.slow
+@pytest.mark.tool("make")
 def test_the_model_of_an_earlier_build_is_handed_on(organisation):
     build = organisation.build(modelBuildId="1")
 
@@ -533,6 +535,7 @@ def test_the_model_of_an_earlier_build_is_handed_on(organisation):
 
 
 @pytest.mark.slow
+@pytest.mark.tool("make")
 def test_a_build_that_does_not_train_has_published(organisation):
     runs = len(organisation.azure.ask("runs"))
 
@@ -544,6 +547,7 @@ def test_a_build_that_does_not_train_has_published(organisation):
 
 
 @pytest.mark.slow
+@pytest.mark.tool("make")
 def test_a_failed_training_fails_the_build_and_running_it_again_goes_on(organisation):
     organisation.azure.fault(step="evaluate", exit=3)
 
@@ -561,6 +565,7 @@ def test_a_failed_training_fails_the_build_and_running_it_again_goes_on(organisa
 
 
 @pytest.mark.slow
+@pytest.mark.tool("make")
 def test_a_run_that_was_started_without_an_agent_is_reported(organisation):
     edit(organisation.root, *ON_SERVER)
 
@@ -573,6 +578,7 @@ def test_a_run_that_was_started_without_an_agent_is_reported(organisation):
 
 
 @pytest.mark.slow
+@pytest.mark.tool("make")
 def test_the_model_of_a_build_is_deployed_and_an_earlier_one_again(organisation):
     def serves():
         (service,) = organisation.azure.ask("state?kind=services")
@@ -600,6 +606,7 @@ def find(organisation, version):
 
 
 @pytest.mark.slow
+@pytest.mark.tool("make")
 def test_jobs_ask_az_for_tokens_and_nothing_else(organisation):
     calls = set((organisation.agent.folder.parent / "tools" / "calls").read_text("utf-8").splitlines())
 
@@ -624,6 +631,7 @@ def few_tests(defaults, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.tool("make")
 def test_a_broken_change_fails_and_its_build_says_where(defaults, environment, few_tests, tmp_path):
     python = environment(defaults)
     root = few_tests(python)
