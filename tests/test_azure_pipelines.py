@@ -535,6 +535,7 @@ def invoke(azure):
 
 
 @pytest.mark.slow
+@pytest.mark.tool("make")
 def test_a_worse_model_is_a_warning_and_the_champion_is_handed_on(organisation):
     build = organisation.build()
 
@@ -546,6 +547,7 @@ def test_a_worse_model_is_a_warning_and_the_champion_is_handed_on(organisation):
 
 
 @pytest.mark.slow
+@pytest.mark.tool("make")
 def test_a_build_that_does_not_train_has_published(organisation):
     runs = len(organisation.azure.ask("runs"))
 
@@ -557,6 +559,7 @@ def test_a_build_that_does_not_train_has_published(organisation):
 
 
 @pytest.mark.slow
+@pytest.mark.tool("make")
 def test_a_failed_training_fails_the_build_and_running_it_again_goes_on(organisation):
     organisation.azure.fault(step="evaluate", exit=3)
 
@@ -574,6 +577,7 @@ def test_a_failed_training_fails_the_build_and_running_it_again_goes_on(organisa
 
 
 @pytest.mark.slow
+@pytest.mark.tool("make")
 def test_a_run_that_was_started_without_an_agent_is_reported(organisation):
     edit(organisation.root, *ON_SERVER)
 
@@ -586,6 +590,7 @@ def test_a_run_that_was_started_without_an_agent_is_reported(organisation):
 
 
 @pytest.mark.slow
+@pytest.mark.tool("make")
 def test_the_model_of_a_build_is_deployed_and_an_earlier_one_again(organisation):
     def serves():
         (service,) = organisation.azure.ask("state?kind=services")
@@ -614,6 +619,7 @@ def find(organisation, version):
 
 
 @pytest.mark.slow
+@pytest.mark.tool("make")
 def test_jobs_ask_az_for_tokens_and_nothing_else(organisation):
     calls = set((organisation.agent.folder.parent / "tools" / "calls").read_text("utf-8").splitlines())
 
@@ -638,6 +644,7 @@ def few_tests(defaults, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.tool("make")
 def test_a_broken_change_fails_and_its_build_says_where(defaults, environment, few_tests, tmp_path):
     python = environment(defaults)
     root = few_tests(python)

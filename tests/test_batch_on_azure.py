@@ -314,6 +314,7 @@ def test_jobs_have_what_the_lock_pins(project):
     ]
 
 
+@pytest.mark.tool("make")
 def test_the_pipeline_scores_with_the_model_of_a_build(project, tmp_path, cookies_session):
     tools = azure_cli(tmp_path / "tools", project.azure.environment["SUBSCRIPTION_ID"])
     told_otherwise = ("SUBSCRIPTION_ID", "RESOURCE_GROUP", "WORKSPACE_NAME", "AZURE_FEDERATED_TOKEN_FILE")

@@ -152,11 +152,13 @@ def pull_request(environment, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.tool("make")
 def test_a_pull_request_finds_style_types_and_tests_in_order(cookies_session, pull_request):
     pull_request(bake(cookies_session, {**COMBINATIONS["most"], "example": "diabetes"}))
 
 
 @pytest.mark.prove
+@pytest.mark.tool("make")
 def test_a_pull_request_finds_them_in_order_whatever_was_answered(project, ended, pull_request):
     once_per_python(ended, project, lambda: pull_request(project))
 

@@ -297,6 +297,7 @@ def ask(method, path, body=None, **headers):
 
 @pytest.mark.tool("buildah")
 @pytest.mark.tool("debootstrap")
+@pytest.mark.tool("make")
 def test_the_scoring_image_predicts_for_whoever_has_a_key_and_writes_nothing(scoring_image):
     body = (scoring_image / "src" / "request.json").read_bytes()
     with container() as (running, name, entry):
@@ -322,6 +323,7 @@ def test_the_scoring_image_predicts_for_whoever_has_a_key_and_writes_nothing(sco
 
 @pytest.mark.tool("buildah")
 @pytest.mark.tool("debootstrap")
+@pytest.mark.tool("make")
 def test_the_scoring_image_does_not_start_without_a_key(scoring_image):
     with container() as (running, name, entry):
         assert "SCORING_KEYS" in run(*running, name, "--", *entry, code=1)
@@ -329,6 +331,7 @@ def test_the_scoring_image_does_not_start_without_a_key(scoring_image):
 
 @pytest.mark.tool("buildah")
 @pytest.mark.tool("debootstrap")
+@pytest.mark.tool("make")
 def test_the_scoring_image_holds_the_lock_the_package_and_the_model(scoring_image):
     with container() as (running, name, _):
         listed = run(*running, name, "--", "sh", "-c", "ls -AR /app; ls -A /opt; python -m pip --version || true")

@@ -22,7 +22,7 @@ from pipelines_runner.locks import APPROVAL
 from pipelines_runner.runner import Agent
 from pipelines_runner.tasks import TASKS
 
-pytestmark = [pytest.mark.slow, pytest.mark.tool("git"), pytest.mark.tool("kubectl"), pytest.mark.tool("openssl")]
+pytestmark = [pytest.mark.slow, *(pytest.mark.tool(tool) for tool in ("git", "kubectl", "make", "openssl"))]
 
 ANSWERS = {"deploy_aci": False, "batch_scoring": False, "deploy_webapp": True, "aks": "canary"}
 CI, CD = ".pipelines/ci.yml", ".pipelines/cd.yml"

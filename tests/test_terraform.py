@@ -79,6 +79,21 @@ def test_templates_of_targets_are_valid_and_their_tests_pass(initialised_targets
     assert re.search(r"Success! \d{2} passed, 0 failed", told)
 
 
+@pytest.mark.slow
+@pytest.mark.tool("terraform")
+def test_what_the_provider_does_not_know_or_lacks_is_refused(initialised, tmp_path):
+    """Whichever provider there is: the real one, or the one that knows its schema alone."""
+    folder = tmp_path / "tf-templates"
+    shutil.copytree(initialised, folder, symlinks=True)
+    edit(folder, "main.tf", "https_traffic_only_enabled ", "https_trafic_only_enabled ")
+    edit(folder, "main.tf", "    delete_retention_policy {", "    delete_retention_polici {")
+
+    told = run("terraform", "validate", "-no-color", cwd=folder, code=1)
+
+    assert '"https_trafic_only_enabled" is not expected here' in told
+    assert '"delete_retention_polici" are not expected here' in told
+
+
 BROKEN = {
     # what is broken by hand: the line, what stands there then, the file of tests that finds it, and what it says
     "old TLS": ('"TLS1_2"', '"TLS1_0"', "secure", "older than TLS 1.2"),
