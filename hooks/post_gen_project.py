@@ -32,6 +32,7 @@ IMAGE = (
     "deployment/image.py",
     "ml_service/fetch.py",
     "tests/test_fetch.py",
+    "tests/test_image.py",
 )
 CLUSTER = (
     "environment_setup/arm-templates/aks.json",

@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
+import azure_roles
 import pytest
 from conftest import bake, run
 from local_pipelines import agent, edit, groups, repository
@@ -193,10 +195,15 @@ def test_every_resource_that_can_has_the_project_s_tag(template):
 def test_roles_are_given_only_when_asked_and_are_no_more_than_these(template):
     roles = [one for one in template["resources"] if one["type"].endswith("roleAssignments")]
 
-    given = {(one["scope"], one["properties"]["roleDefinitionId"]) for one in roles}
-    assert {one["condition"] for one in roles} == {"[parameters('assignRoles')]"}
+    (made,) = roles
+    assert (made["scope"], made["properties"]["roleDefinitionId"]) == (
+        "[variables('roles')[copyIndex()].scope]",
+        "[variables('roles')[copyIndex()].role]",
+    )
+    assert made["copy"]["count"] == "[length(variables('roles'))]"
+    assert made["condition"] == "[parameters('assignRoles')]"
     assert template["parameters"]["assignRoles"]["defaultValue"] is False
-    assert given == {
+    assert {(one["scope"], one["role"]) for one in template["variables"]["roles"]} == {
         (f"[variables('{scope}')]", f"[variables('{role}')]")
         for scope, role in [
             ("workspaceId", "contributor"),
@@ -354,29 +361,54 @@ def test_targets_get_the_roles_they_need_and_no_more(web_app, cluster):
 # -- the programs, with a stand-in for `az` ---
 
 TAGGED, OTHER = {"project": "diabetes-regression"}, {"project": "another"}
-WORKSPACE = {"id": "/w", "name": "MLOPS-aml-ws", "type": "Microsoft.MachineLearningServices/workspaces"}
-VAULT = {"id": "/v", "name": "base-AML-KV", "type": "Microsoft.KeyVault/vaults"}
 GROUP = "mlops-RG"
 RUNS = "DOCKER|basewamlcr.azurecr.io/a-slug-scoring@sha256:0123"
-APP = {"id": "/a", "name": "An-App", "type": "Microsoft.Web/sites"}
+
+
+def there(kind, name, tags=None):
+    """Return a resource as `az resource list` shows it."""
+    path = f"/subscriptions/s/resourceGroups/{GROUP}/providers/{kind}/{name}"
+    return {"id": path, "name": name, "type": kind, "location": "westeurope", "tags": tags}
+
+
+WORKSPACE = there("Microsoft.MachineLearningServices/workspaces", "MLOPS-aml-ws")
+VAULT = there("Microsoft.KeyVault/vaults", "base-AML-KV")
+APP = there("Microsoft.Web/sites", "An-App")
+CLUSTER = there("Microsoft.ContainerService/managedClusters", "a-cluster")
+POOL = {"name": "system", "count": 4}
 
 
 @pytest.fixture
 def azure(defaults, tmp_path):
-    """Return a function that runs a program of environment_setup/ on a group, and what it says and calls."""
+    """Return a function that runs a program of environment_setup/ on a group, and what it says and calls.
 
-    def azure(*words, found=(), exists=True, group_tags=None, code=0, failing="-", project=defaults, **variables):
+    Azure is a stand-in, which knows the roles that the guide gives to whoever creates and removes.
+    """
+
+    def azure(
+        *words, found=(), exists=True, group_tags=None, code=0, failing="-", taken=(), deleted=(), project=defaults,
+        **variables,
+    ):  # fmt: skip
         answers = {
-            "group exists": exists,
-            "resource list": list(found),
-            "group show": {"tags": group_tags},
-            "rest --method get": {"properties": {"linuxFxVersion": RUNS}},
+            "'group exists'*": exists,
+            "'resource list'*": list(found),
+            "'group show'*": {"tags": group_tags},
+            f"'rest --method get --url {APP['id']}'*": {"properties": {"linuxFxVersion": RUNS}},
+            f"'rest --method get --url {CLUSTER['id']}'*": {"properties": {"agentPoolProfiles": [POOL]}},
+            **{
+                f'*checkNameAvailability*\'"name": "{name}"\'*': {"nameAvailable": False, "reason": "AlreadyExists"}
+                for name in taken
+            },
+            "*checkNameAvailability*": {"nameAvailable": True},
+            "'keyvault list-deleted'*": list(deleted),
         }
         tools = tmp_path / f"tools-{len(list(tmp_path.iterdir()))}"
         tools.mkdir()
-        cases = "".join(f"  '{call}'*) echo '{json.dumps(answer)}' ;;\n" for call, answer in answers.items())
+        stage = azure_roles.CREATE_IN_A_GROUP if exists else azure_roles.CREATE
+        roles = f"{sys.executable} {azure_roles.__file__} {project.path}/docs/infrastructure.md '{stage}'"
+        cases = "".join(f"  {call}) echo '{json.dumps(answer)}' ;;\n" for call, answer in answers.items())
         cases = f"  '{failing}'*) echo 'Forbidden' >&2; exit 1 ;;\n{cases}"
-        script = f'#!/bin/sh\necho "$*" >> {tools}/calls\ncase "$*" in\n{cases}esac\n'
+        script = f'#!/bin/sh\necho "$*" >> {tools}/calls\n{roles} "$@" || exit 1\ncase "$*" in\n{cases}esac\n'
         (tools / "az").write_text(script, encoding="utf-8")
         (tools / "az").chmod(0o755)
         given = {
@@ -481,6 +513,194 @@ def test_a_web_app_that_is_there_keeps_the_image_that_it_runs(azure, served):
     assert f"webAppName=an-app image={RUNS} --" in next(call for call in calls if "web-app.json" in call)
 
 
+@pytest.mark.parametrize("action", ["plan", "deploy"])
+def test_a_cluster_that_is_there_keeps_the_nodes_that_it_has(azure, served, action):
+    found = [{**WORKSPACE, "tags": TAGGED}, {**APP, "tags": TAGGED}, CLUSTER]
+    _, calls = azure("arm", action, project=served, found=found, **TARGETS)
+
+    assert "namespace=ab nodes=4 --" in next(call for call in calls if "aks.json" in call)
+
+
+def test_the_nodes_of_a_cluster_stay_between_fewest_and_most(cluster):
+    (pool,) = resource(cluster, "managedClusters")["properties"]["agentPoolProfiles"]
+
+    assert pool["count"] == "[min(max(parameters('nodes'), parameters('minNodes')), parameters('maxNodes'))]"
+    assert cluster["parameters"]["nodes"]["defaultValue"] == 0
+
+
+@pytest.mark.parametrize(("found", "level"), [([], True), ([{**WORKSPACE, "tags": TAGGED}], False)])
+def test_providers_are_not_asked_about_targets_before_what_these_refer_to_is_there(azure, served, found, level):
+    """A provider refuses a Web App's log that is to go to a workspace which is only in another template."""
+    _, calls = azure("arm", "plan", project=served, found=found, **TARGETS)
+
+    base, *targets = [call for call in calls if "what-if" in call]
+    assert "--validation-level" not in base
+    assert ["--validation-level Template" in call for call in targets] == [level, level]
+
+
+# -- sizes and priorities ---
+
+# Sizes that are retired or announced to be, as read on 2026-08-31 in MicrosoftDocs/azure-compute-docs,
+# articles/virtual-machines/sizes/retirement/retired-sizes-list.md and sizes/previous-gen-sizes-list.md ("Retirement
+# Announced"): new subscriptions may not get them. Look again once a year.
+ON_THEIR_WAY_OUT = {
+    "D, Ds, Dv2, Dsv2": r"DS?\d+(_v2)?",
+    "Dv3, Dsv3": r"D\d+s?_v3",
+    "Av2, Amv2": r"A\d+m?(_v2)?",
+    "B (V1)": r"B\d+[a-z]*",
+    "F, Fs, Fsv2": r"F\d+s?(_v2)?",
+    "G, Gs": r"GS?\d+",
+    "Ls, Lsv2": r"L\d+s(_v2)?",
+    "NCv3, NVv3, NVv4": r"N[CV]\d+[a-z]*_v[34]",
+}
+
+
+@pytest.fixture(scope="module")
+def described(cookies_session, served):
+    """Return the texts of projects with all that has a size, in either description."""
+    other = bake(cookies_session, {"infrastructure": "terraform", "deploy_webapp": True, "aks": "canary"})
+    files = [path for one in (served, other) for path in one.files() if path.parent.name != "requirements"]
+    return [path.read_text("utf-8") for path in files]
+
+
+def test_no_size_is_on_its_way_out(described):
+    sizes = {size.upper() for text in described for size in re.findall(r"(?i)\bstandard_([a-z]+\d+\w*)", text)}
+
+    # Both have local disks; DDSv4 is in Azure ML's own list (azure-ai-docs, concept-compute-target.md), DDSv5 is not.
+    assert {"D2DS_V4", "D4DS_V5"} <= sizes
+    gone = {
+        (size, name) for size in sizes for name, one in ON_THEIR_WAY_OUT.items() if re.fullmatch(f"(?i){one}", size)
+    }
+    assert gone == set()
+    assert re.fullmatch(f"(?i){ON_THEIR_WAY_OUT['D, Ds, Dv2, Dsv2']}", "DS2_V2")
+
+
+def test_nodes_are_dedicated_and_the_other_priority_is_called_what_it_is(described):
+    """Low priority was retired on 2026-03-31 and runs as Spot, which may cost more than dedicated nodes do."""
+    defaults = [found for text in described for found in re.findall(r"(?m)^COMPUTE_PRIORITY=(\w+)$", text)]
+    defaults += [found for text in described for found in re.findall(r"COMPUTE_PRIORITY #.*\n +value: (\w+)", text)]
+    defaults += [
+        found for text in described for found in re.findall(r'"computePriority": .*"defaultValue": "(\w+)"', text)
+    ]
+    defaults += [
+        found for text in described for found in re.findall(r'"compute_priority" {[^}]*default += "(\w+)"', text)
+    ]
+    # where the word stands in a sentence, and not as a value
+    said = [
+        line
+        for text in described
+        for line in text.splitlines()
+        if re.search(r"(?i)\blowpriority\b[^\"]*,| is Spot", line)
+    ]
+
+    assert [value.lower() for value in defaults] == ["dedicated"] * 6
+    assert len(said) == 6
+    assert [line for line in said if "Spot" not in line or "cheap" in line] == []
+
+
+def test_the_guide_says_how_the_quota_of_a_cluster_is_read(served, defaults):
+    guides = [(one.path / "docs" / "infrastructure.md").read_text("utf-8") for one in (served, defaults)]
+
+    assert ["az vm list-usage --location centralus" in guide for guide in guides] == [True, False]
+
+
+# -- names that must be free in the world ---
+
+STORAGE, REGISTRY = "Microsoft.Storage/storageAccounts", "Microsoft.ContainerRegistry/registries"
+OWN = [there(STORAGE, "baseamlsa", TAGGED), there(REGISTRY, "baseamlcr", TAGGED), {**VAULT, "tags": TAGGED}]
+TAKEN = {
+    "baseamlsa": (STORAGE, "BASE_NAME"),
+    "baseamlcr": (REGISTRY, "BASE_NAME"),
+    "base-AML-KV": (VAULT["type"], "BASE_NAME"),
+    "an-app": (APP["type"], "WEBAPP_DEPLOYMENT_NAME"),
+}
+
+
+@pytest.mark.parametrize("exists", [True, False], ids=["group", "no group"])
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_plan_names_what_is_taken_and_the_variable_to_change(azure, served, exists, name):
+    told, calls = azure("arm", "plan", project=served, exists=exists, taken=[name], code=1, **TARGETS)
+
+    kind, variable = TAKEN[name]
+    assert told == f"error: The name {name} cannot be had in {kind} (AlreadyExists): choose another {variable}.\n"
+    assert not [call for call in calls if "what-if" in call]
+
+
+def test_all_names_that_are_taken_are_told_at_once(azure):
+    told, _ = azure("arm", "plan", taken=["baseamlsa", "baseamlcr"], code=1)
+
+    assert told.count("choose another BASE_NAME.") == 2
+
+
+def test_a_name_that_is_one_s_own_already_is_not_asked_about(azure, served):
+    found = [*OWN, {**APP, "tags": TAGGED}]
+
+    _, calls = azure("arm", "plan", project=served, found=found, taken=list(TAKEN), **TARGETS)
+
+    assert not [call for call in calls if "checkNameAvailability" in call]
+
+
+def test_a_name_that_others_have_in_the_group_is_taken(azure):
+    told, _ = azure("arm", "plan", found=[there(STORAGE, "baseamlsa", OTHER)], taken=["baseamlsa"], code=1)
+
+    assert "The name baseamlsa cannot be had" in told
+
+
+def test_a_web_app_that_nobody_named_has_no_name_to_ask_about(azure, served):
+    _, calls = azure("arm", "plan", project=served)
+
+    asked = [re.search(r"providers/(\S+)/checkNameAvailability", call) for call in calls]
+    assert [match[1] for match in asked if match] == [
+        "Microsoft.Storage",
+        "Microsoft.ContainerRegistry",
+        "Microsoft.KeyVault",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("exists", "group", "said"),
+    [
+        (
+            True,
+            GROUP.upper(),
+            "is deleted and keeps its name: `az keyvault recover --name base-AML-KV` recovers it, or",
+        ),
+        (
+            False,
+            GROUP,
+            "keeps its name: `az group create --name mlops-RG --location westeurope --tags project=diabetes-",
+        ),
+        (True, "another-RG", "cannot be had in Microsoft.KeyVault/vaults (AlreadyExists): choose another BASE_NAME."),
+    ],
+    ids=["group", "no group", "another group"],
+)
+def test_a_vault_that_is_deleted_softly_is_told_as_such(azure, exists, group, said):
+    vault = f"/subscriptions/s/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/base-AML-KV"
+    deleted = [{"name": "Base-AML-KV", "properties": {"vaultId": vault, "location": "westeurope"}}]
+
+    told, _ = azure("arm", "plan", exists=exists, deleted=deleted, taken=["base-AML-KV"], code=1)
+
+    assert said in told
+
+
+def test_nobody_is_waited_for(defaults, tmp_path):
+    """A command that would ask a person something finds no input, and fails."""
+    (tmp_path / "az").write_text("#!/bin/sh\nread answer && echo true || exit 3\n", encoding="utf-8")
+    (tmp_path / "az").chmod(0o755)
+    for call in ("az", "show"):
+        code = f"from environment_setup import azure_cli; azure_cli.{call}('group', 'delete')"
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=defaults.path,
+            env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+            input="y\n" * 9,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "AzureError: az group delete" in ended.stderr
+
+
 def test_a_target_that_fails_ends_the_deployment(azure, served):
     _, calls = azure(
         "arm", "deploy", project=served, failing="deployment group create --output table", code=1, **TARGETS
@@ -497,7 +717,7 @@ def test_what_uses_others_is_deleted_before_them(azure):
         "Microsoft.Web/sites",
         "Microsoft.MachineLearningServices/workspaces",
     )
-    found = [{"id": f"/{kind}", "name": f"{place}", "type": kind, "tags": TAGGED} for place, kind in enumerate(kinds)]
+    found = [there(kind, f"{place}", TAGGED) for place, kind in enumerate(kinds)]
 
     told, _ = azure("remove", "delete", found=found, group_tags=OTHER, CONFIRMED=GROUP)
 
@@ -506,19 +726,39 @@ def test_what_uses_others_is_deleted_before_them(azure):
 
 
 def test_only_what_carries_the_tag_is_deleted_the_workspace_first(azure):
-    found = [{**VAULT, "tags": TAGGED}, {**WORKSPACE, "tags": TAGGED}, {**VAULT, "id": "/o", "tags": OTHER}]
+    found = [{**VAULT, "tags": TAGGED}, {**WORKSPACE, "tags": TAGGED}, there(VAULT["type"], "other", OTHER)]
 
     told, calls = azure("remove", "delete", found=found, group_tags=TAGGED, CONFIRMED=GROUP)
 
     first, second = changing(calls)
-    assert first.startswith("rest --method delete --url https://management.azure.com/w?")
+    assert first.startswith(f"rest --method delete --url https://management.azure.com{WORKSPACE['id']}?")
     assert "forceToPurge=true" in first
-    assert second.startswith("resource delete --ids /v ")
-    assert "Vault base-AML-KV keeps its name for 90 days" in told
+    assert second.startswith(f"resource delete --ids {VAULT['id']} ")
+    assert "keeps its name for 90 days: `az keyvault recover --name base-AML-KV` recovers it, or choose" in told
+
+
+def test_a_vault_is_recovered_into_its_group_which_is_made_again_where_it_went(azure):
+    """The CLI refuses to recover without it: it recreates the vault in the group that it was in."""
+    told, calls = azure("remove", "delete", found=[{**VAULT, "tags": TAGGED}], group_tags=TAGGED, CONFIRMED=GROUP)
+
+    assert calls[-1].startswith("group delete")
+    assert re.findall(r"`(az [^`]+)`", told) == [
+        "az group create --name mlops-RG --location westeurope --tags project=diabetes-regression",
+        "az keyvault recover --name base-AML-KV",
+    ]
+
+
+def test_the_guide_makes_the_group_before_it_recovers_the_vault(defaults):
+    guide = (defaults.path / "docs" / "infrastructure.md").read_text("utf-8").partition("## Remove")[2]
+
+    assert re.findall(r"^az (group create|keyvault recover) ", guide, re.MULTILINE) == [
+        "group create",
+        "keyvault recover",
+    ]
 
 
 def test_what_azure_puts_beside_application_insights_keeps_no_group(azure):
-    beside = {"id": "/s", "name": "Application Insights Smart Detection", "type": "microsoft.insights/actiongroups"}
+    beside = there("microsoft.insights/actiongroups", "Application Insights Smart Detection")
 
     _, calls = azure("remove", "delete", found=[beside, {**VAULT, "tags": TAGGED}], group_tags=TAGGED, CONFIRMED=GROUP)
 
@@ -668,7 +908,8 @@ def test_terraform_s_pipeline_plans_waits_and_deploys(cookies_session, tmp_path)
     got = []
 
     def note(step):
-        got.append(step.written.get("inputs", {}).get("inlineScript", step.name).split("terraform.py ")[-1])
+        script = step.written.get("inputs", {}).get("inlineScript", step.name)
+        got.append(script.split("environment_setup.terraform ")[-1])
 
     kinds = ("AzureCLI@2", "ManualValidation@1", "script", "publish", "download")
     local = agent(baked, root, tmp_path / "agent", {**TASKS, **dict.fromkeys(kinds, note)})

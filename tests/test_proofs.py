@@ -218,8 +218,8 @@ def build(base, tmp_path_factory):
     trust = [word for here, there in mounts.items() for word in ("--volume", f"{here}:{there}:ro")]
     options = ("--pull=never", "--network=host", "--isolation=chroot", *trust, "--build-arg", f"BASE_IMAGE={base}")
 
-    def build(root, dockerfile, tag, *more):
-        run("buildah", "bud", *options, *more, "--file", dockerfile, "--tag", tag, ".", cwd=root)
+    def build(root, dockerfile, tag, *more, context="."):
+        run("buildah", "bud", *options, *more, "--file", dockerfile, "--tag", tag, context, cwd=root)
         return root
 
     return build
@@ -265,8 +265,12 @@ def scoring_image(request, build, cookies_session, environment, tmp_path_factory
     run("make", "run", cwd=root)
     fetch = ("-m", f"{baked.answers['package_name']}.fetch", "--output", "../outputs/serving")
     run(root / ".venv" / "bin" / "python", *fetch, cwd=root / "src")
-    (root / ".env").write_text("SECRET=not for images", encoding="utf-8")
-    return build(root, "deployment/Dockerfile", SCORING, "--build-arg", "IMAGE_ID=a-build")
+    for folder in (root, root / "src", root / "src" / baked.answers["package_name"], root / "outputs" / "serving"):
+        (folder / ".env").write_text("SECRET=not for images", encoding="utf-8")
+    staging = "import pathlib; from deployment import image; print(image.stage(pathlib.Path('outputs/serving')))"
+    tag = run(sys.executable, "-c", staging, cwd=root).strip()
+    context = "outputs/scoring-image"
+    return build(root, f"{context}/Dockerfile", SCORING, "--build-arg", f"IMAGE_ID={tag}", context=context)
 
 
 @contextmanager
@@ -326,7 +330,7 @@ def test_the_scoring_image_predicts_for_whoever_has_a_key_and_writes_nothing(sco
                 stop(service)
 
     assert health[0] == 200
-    assert (health[1]["status"], health[1]["version"], health[1]["image"]) == ("healthy", 1, "a-build")
+    assert (health[1]["status"], health[1]["version"], health[1]["image"][:3]) == ("healthy", 1, "v1-")
     assert refused == [401, 401]
     assert (status, len(answer["result"])) == (200, 2)
     assert user == "10001"
@@ -344,7 +348,7 @@ def test_the_scoring_image_does_not_start_without_a_key(scoring_image):
 @pytest.mark.tool("debootstrap")
 def test_the_scoring_image_holds_the_lock_the_package_and_the_model(scoring_image):
     with container() as (running, name, _):
-        listed = run(*running, name, "--", "sh", "-c", "ls -A /app /opt /app/serving; python -m pip --version || true")
+        listed = run(*running, name, "--", "sh", "-c", "ls -AR /app; ls -A /opt; python -m pip --version || true")
         listing = "import importlib.metadata as m; print(*sorted(d.name.lower() for d in m.distributions()))"
         installed = run(*running, name, "--", "python", "-c", listing).split()
     lock = (scoring_image / "requirements" / "score.txt").read_text("utf-8")
@@ -352,7 +356,11 @@ def test_the_scoring_image_holds_the_lock_the_package_and_the_model(scoring_imag
     pinned = re.findall(r"^([a-z0-9._-]+)==[^\n]*", lock, re.MULTILINE)
     assert set(installed) <= {name.lower() for name in pinned}
     assert "No module named pip" in listed
-    (package,) = [path.name for path in (scoring_image / "src").iterdir() if (path / "app.py").exists()]
-    named = {word for word in listed.partition("/opt/venv")[0].split() if not word.endswith(":")}
-    assert {package, "serving", "requirements", "venv", "model", "model.json"} <= named
-    assert ".env" not in listed
+    held = {line for line in listed.splitlines() if line}
+    staged = {
+        path.name for path in (scoring_image / "outputs" / "scoring-image").rglob("*") if "Docker" not in path.name
+    }
+    assert {"app.py", "serving", "model.json", "venv"} <= held
+    assert {name for name in held if name.endswith((".py", ".json", ".env"))} == {
+        name for name in staged if name.endswith((".py", ".json"))
+    }

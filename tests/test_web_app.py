@@ -1,5 +1,6 @@
 """What builds the scoring image and what deploys it to a Web App: the programs, against a stand-in for `az`."""
 
+import hashlib
 import http.server
 import json
 import os
@@ -15,9 +16,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
+import azure_roles
 import pytest
 from conftest import BIN, bake, run
-from local_pipelines import repository
+from local_pipelines import edit, repository
 
 pytestmark = pytest.mark.tool("openssl")
 
@@ -34,9 +36,9 @@ def named(letter):
     return f"baseamlcr.azurecr.io/a-slug-scoring@sha256:{letter * 64}"
 
 
-FORMER, NEW, SILENT, OTHER, BROKEN, SECOND = (named(letter) for letter in "0abcde")
-TAGS = {image: f"7-{number:020}" for number, image in enumerate((FORMER, NEW, SILENT, OTHER, BROKEN, SECOND))}
-PUSHED = {"registry": "baseamlcr.azurecr.io", "repository": "a-slug-scoring", "digest": f"sha256:{'a' * 64}"}
+FORMER, NEW, SILENT, OTHER, BROKEN, SECOND, RENAMED = (named(letter) for letter in "0abcdef")
+RENAMED = RENAMED.replace("a-slug-scoring", "a-former-name")
+ABROAD = FORMER.replace("baseamlcr", "another")
 # What answers when an image is set: which version, whether it can predict, and in which image. One never starts.
 SERVES = {
     FORMER: (1, True, FORMER),
@@ -44,64 +46,112 @@ SERVES = {
     OTHER: (3, True, OTHER),
     BROKEN: (2, False, BROKEN),
     SECOND: (1, True, FORMER),
+    RENAMED: (2, True, NEW),
+    ABROAD: (1, True, FORMER),
 }
+VERSIONS = {SILENT: 2, SECOND: 1, **{image: version for image, (version, _, _) in SERVES.items()}}
+# The tag that tells the content. Two images have the same: one was built again, under another repository's name.
+TAGS = {image: f"v{VERSIONS[image]}-{number:040x}" for number, image in enumerate(VERSIONS)}
+TAGS[RENAMED] = TAGS[NEW]
+HELD = {"a-former-name": {}, "a-slug-scoring": {}}  # by the registry: repositories, tags, digests
+for name, tag in TAGS.items():
+    if name != ABROAD:
+        HELD[name.partition("/")[2].partition("@")[0]][tag] = name.partition("@")[2]
+PUSHED = {"registry": "baseamlcr.azurecr.io", "repository": "a-slug-scoring", "digest": f"sha256:{'a' * 64}"}
 NOTHING = (None, False, None)
 
 EXAMPLE = {"application/json": {"schema": {"example": {"data": [[1.0], [2.0]]}}}}
 DESCRIPTION = {"info": {"version": "2"}, "paths": {"/score": {"post": {"requestBody": {"content": EXAMPLE}}}}}
 
-# Azure, as far as these programs ask it. It keeps its state in a file, which the app's server reads too.
-STAND_IN = """#!{python}
-import json, pathlib, sys
-file, words = pathlib.Path({state!r}), sys.argv[1:]
-state = json.loads(file.read_text())
-with file.with_name("calls").open("a") as calls:
+# Azure, as far as these programs ask it, for whoever has roles on single resources. It keeps its state in a file, which
+# the app's server reads too.
+STAND_IN = """#!{python} -IS
+import json, os, sys
+file, words = {state!r}, sys.argv[1:]
+text = open(file).read()
+state = json.loads(text)
+with open(os.path.dirname(file) + "/calls", "a") as calls:
     calls.write(json.dumps(words) + "\\n")
+def keep(state):
+    with open(file + ".changed", "w") as changed:
+        changed.write(json.dumps(state))
+    os.replace(file + ".changed", file)
 said = " ".join(words)
 for failing in state["failing"]:
     if failing in said:
         sys.exit("Forbidden")
 if state["warns"] and "patch" in words:
     print("WARNING: this is no JSON")
-    state["warns"] = False
-    file.write_text(json.dumps(state))
+    keep({{**state, "warns": False}})
     sys.exit()
 after = lambda flag: words[words.index(flag) + 1]
-path = after("--url").removeprefix({app!r}).partition("?")[0] if "--url" in words else None
+path = None
+if "--url" in words:
+    path = after("--url").replace("{{subscriptionId}}", "s").removeprefix({app!r}).partition("?")[0]
+tags = state["repositories"]
 match words[:2], path:
-    case ["resource", "list"], _: answer = [{{"id": {app!r}, "name": "An-App"}}] if state["there"] else []
+    case ["resource", "list"], _: sys.exit("(AuthorizationFailed) resourceGroups/read")
+    case ["rest", _], "" if not state["there"]: sys.exit('ERROR: Not Found({{"error":{{"code":"ResourceNotFound"}}}})')
     case ["rest", _], "":
-        answer = {{"properties": {{"defaultHostName": state["host"]}}, "identity": state["identity"]}}
+        answer = {{"id": {app!r}, "properties": {{"defaultHostName": state["host"]}}, "identity": state["identity"]}}
     case ["rest", _], "/config/web":
         if after("--method") == "patch":
             state["image"] = json.loads(after("--body"))["properties"]["linuxFxVersion"]
-            file.write_text(json.dumps(state))
         answer = {{"properties": {{"linuxFxVersion": state["image"], "acrUseManagedIdentityCreds": state["pulls"]}}}}
     case ["rest", _], "/config/appsettings/list": answer = {{"properties": state["settings"]}}
     case ["rest", _], "/config/configreferences/appsettings/refresh":
         state["status"] = state["refreshed"] or state["status"]
-        file.write_text(json.dumps(state))
         answer = None
     case ["rest", _], "/config/configreferences/appsettings/SCORING_KEYS":
         answer = {{"properties": {{"status": state["status"]}}}}
     case ["acr", "show"], _: answer = {{"id": {registry!r}}}
     case ["acr", "repository"], _:
         assert after("--name") == "baseamlcr"
-        own = {tags!r}.get("baseamlcr.azurecr.io/" + after("--image"))
-        answer = {{"tags": [*state["tags"], *([own] if state["tagged"] else [])]}}
+        if words[2] == "list":
+            answer = [name for name in tags if tags[name]]
+        else:
+            if not tags.get(after("--repository")):
+                sys.exit("repository " + after("--repository") + " is not found")
+            answer = [{{"name": tag, "digest": digest}} for tag, digest in tags[after("--repository")].items()]
+            assert words[2] == "show-tags"
+            answer = answer if "--detail" in words else [one["name"] for one in answer]
     case ["role", "assignment"], _:
         assert "--include-groups" in words and "--include-inherited" in words
         assert after("--assignee-object-id") == state["identity"]["principalId"]
         assert after("--scope") == {registry!r}
         answer = [{{"roleDefinitionId": {roles!r} + "/" + role}} for role in state["roles"]]
     case ["keyvault", "secret"], _: answer = {{"value": state["key"]}}
-    case ["acr", "build"], _: answer = {{"runId": "ca1"}}
+    case ["acr", "build"], _:
+        import hashlib, re
+        assert after("--registry") == "baseamlcr"
+        context = words[-4]  # before --output json --only-show-errors
+        content = dict.fromkeys(re.findall(r"^COPY (\\S+) ", open(after("--file")).read(), re.MULTILINE))
+        assert all(os.path.exists(context + "/" + copied) for copied in content) and "--no-wait" in words
+        digest = "sha256:" + hashlib.sha256(after("--build-arg").encode()).hexdigest()
+        images = [name.split(":") for flag, name in zip(words, words[1:]) if flag == "--image"]
+        pushed = [{{"repository": name, "tag": tag, "digest": digest}} for name, tag in images]
+        state["run"] = state["run"] or {{"runId": "ca1", "status": "Succeeded", "outputImages": pushed}}
+        if state["run"]["status"] == "Succeeded":
+            for name, tag in images:
+                tags.setdefault(name, {{}})[tag] = digest
+        answer = {{"runId": "ca1"}}
+    case ["acr", "import"], _:
+        assert after("--name") == "baseamlcr" and after("--registry") == {registry!r}
+        (source, _, digest), (name, _, tag) = after("--source").partition("@"), after("--image").partition(":")
+        if digest not in tags.get(source, {{}}).values():
+            sys.exit("manifest " + digest + " is not found")
+        if tag in tags.get(name, {{}}) and "--force" not in words:
+            sys.exit("Conflict: " + tag + " already exists")
+        tags.setdefault(name, {{}})[tag] = digest
+        answer = None
     case ["acr", "task"], _:
         if words[2] == "logs":
             print("Step 1/9 : FROM python")
             sys.exit()
-        answer = state["run"]
+        answer, state["run"] = state["run"], None
     case _: sys.exit(said + " is not expected")
+if json.dumps(state) != text:
+    keep(state)
 print(json.dumps(answer) if answer is not None else "")
 """
 # The real one takes seconds to start; here it matters what it is told, and what its failing does.
@@ -124,6 +174,25 @@ class World(NamedTuple):
     def set(self, **changed):
         self.state.write_text(json.dumps({**json.loads(self.state.read_text()), **changed}))
 
+    def repositories(self):
+        return json.loads(self.state.read_text())["repositories"]
+
+    def tag(self, *tags, of):
+        """Have the registry give an image tags."""
+        repository, _, digest = of.partition("/")[2].partition("@")
+        held = self.repositories()
+        held[repository] |= dict.fromkeys(tags, digest)
+        self.set(repositories=held)
+
+    def forget(self, image):
+        """Have the registry hold no tag of an image."""
+        digest = image.partition("@")[2]
+        held = self.repositories().items()
+        self.set(repositories={name: {tag: its for tag, its in tags.items() if its != digest} for name, tags in held})
+
+    def model(self, version):
+        (self.root / "model.json").write_text(json.dumps({"name": "a-model", "version": version}), encoding="utf-8")
+
     def image(self):
         return json.loads(self.state.read_text())["image"].removeprefix("DOCKER|")
 
@@ -138,6 +207,12 @@ class World(NamedTuple):
     def deploy(self, image, *more, code=0, python=sys.executable, **environment):
         words = ("-m", "deployment.web_app", "--image", image, "--timeout", "1", "--every", "0.02", *more)
         return run(python, *words, cwd=self.root, code=code, **{**self.environment, **environment})
+
+    def same(self, image, *more, code=0, **environment):
+        """Ask whether anything is to be deployed, in a job without packages."""
+        words = ("-S", "-m", "deployment.web_app", "same", "--every", "0.02", *more)
+        given = {**self.environment, "IMAGE": image, **environment}
+        return run(sys.executable, *words, cwd=self.root, code=code, **given)
 
     def build(self, *more, code=0, **environment):
         words = ("-m", "deployment.image", *more)
@@ -173,7 +248,7 @@ def world(described, certificate, tmp_path):
     tools = tmp_path / "tools"
     tools.mkdir()
     state = tools / "state.json"
-    names = {"app": APP, "registry": REGISTRY, "roles": ROLES, "tags": TAGS}
+    names = {"app": APP, "registry": REGISTRY, "roles": ROLES}
     (tools / "az").write_text(STAND_IN.format(python=sys.executable, state=str(state), **names), encoding="utf-8")
     (tools / "az").chmod(0o755)
 
@@ -243,18 +318,17 @@ def world(described, certificate, tmp_path):
                 "status": "Resolved",
                 "refreshed": None,
                 "roles": [READER, ACR_PULL],
-                "tags": ["production"],
-                "tagged": True,
+                "repositories": HELD,
                 "key": f"{KEY} the-next-one",
-                "run": {
-                    "runId": "ca1",
-                    "status": "Succeeded",
-                    "outputImages": [PUSHED],
-                },
+                "run": None,
             }
         )
     )
-    yield World(root, state, environment)
+    made = World(root, state, environment)
+    yield made
+    guide = (described.path / "docs" / "infrastructure.md").read_text(encoding="utf-8")
+    calls = {tuple(call.split()) for call in made.calls()}
+    assert not [why for call in calls if (why := azure_roles.refusal(call, azure_roles.DEPLOY, guide))]
     server.shutdown()
     server.server_close()
 
@@ -314,7 +388,7 @@ def test_an_image_that_does_not_serve_is_replaced_by_the_former_one(world, image
 
 
 def test_a_second_image_of_the_same_version_that_never_starts_is_not_taken_for_the_former(world):
-    (world.root / "model.json").write_text('{"name": "a-model", "version": 1}', encoding="utf-8")
+    world.model(1)
 
     told = world.deploy(SECOND, code=1)
 
@@ -323,13 +397,16 @@ def test_a_second_image_of_the_same_version_that_never_starts_is_not_taken_for_t
     assert f"was put back: a-model version 1 of image {TAGS[FORMER]} serves again." in told
 
 
-@pytest.mark.parametrize("tags", [[], [f"local-{1:020}"]], ids=["none", "two"])
-def test_an_image_that_its_tag_does_not_tell_apart_is_not_deployed(world, tags):
-    world.set(tags=tags, tagged=bool(tags))
+@pytest.mark.parametrize("tagged", ["not at all", "twice"])
+def test_an_image_that_its_tag_does_not_tell_apart_is_not_deployed(world, tagged):
+    if tagged == "twice":
+        world.tag(f"v2-{'f' * 40}", of=NEW)
+    else:
+        world.forget(NEW)
 
     told = world.deploy(NEW, code=1)
 
-    assert "has not the one tag that `python3 -m deployment.image` gives: build it anew." in told
+    assert "has not the one tag that `python -m deployment.image` gives: run that anew." in told
     assert world.changes() == []
 
 
@@ -436,19 +513,133 @@ def test_a_first_deployment_that_fails_says_that_nothing_had_served(world):
     assert "was put back; no model had answered before." in told
 
 
-def test_the_same_image_again_is_proved_and_not_set(world):
-    (world.root / "model.json").write_text('{"name": "a-model", "version": 1}', encoding="utf-8")
-
-    world.deploy(FORMER)
-
-    assert world.changes() == []
-
-
 def test_the_same_image_that_fails_has_no_other_to_go_back_to(world):
     told = world.deploy(FORMER, code=1)
 
     assert world.changes() == []
     assert "It ran this image before, so there is no other to put back." in told
+
+
+# -- what is deployed, and what is not ---
+
+LATER = {"RELEASE_BUILD": "12"}
+
+
+@pytest.mark.parametrize(
+    ("runs", "image", "version"),
+    [
+        pytest.param(FORMER, FORMER, 1, id="the_same_digest"),
+        pytest.param(RENAMED, NEW, 2, id="another_digest"),
+    ],
+)
+def test_what_serves_already_is_seen_to_answer_and_not_deployed(world, runs, image, version):
+    world.set(image=f"DOCKER|{runs}", deaf=2)
+    world.model(version)
+    world.tag("build-15", of=runs)
+
+    told = world.deploy(image, **LATER)
+
+    assert f"serves a-model version {version} of image {TAGS[image]}: nothing to deploy." in told
+    assert world.changes() == []
+    assert world.image() == runs
+    assert world.calls("keyvault") == []  # no predictions were asked for
+
+
+def test_an_equal_image_that_does_not_answer_is_deployed(world):
+    world.set(image=f"DOCKER|{RENAMED}", gone=[RENAMED])
+
+    world.deploy(NEW)
+
+    assert world.image() == NEW
+
+
+ORDER = [
+    # tags of what serves, RELEASE_BUILD and GOING_BACK: what is said, and whether it is deployed
+    pytest.param(["build-11"], ("12", "false"), "", True, id="higher"),
+    pytest.param(["build-12"], ("12", "false"), "", True, id="the_same_build_again"),
+    pytest.param(
+        ["build-15"],
+        ("12", "false"),
+        "Build 12 is older than what serves, build 15: nothing was deployed. "
+        "To go back on purpose, start cd with modelBuildId=12.",
+        False,
+        id="lower",
+    ),
+    pytest.param(["build-15"], ("12", "$(GOING_BACK)"), "what serves, build 15: ", False, id="nobody_said_back"),
+    pytest.param(["build-15"], ("12", "True"), "Going back to build 12 from build 15.", True, id="lower_going_back"),
+    pytest.param(["build-15"], ("", ""), "", True, id="by_hand"),
+    pytest.param(
+        ["build-15"], ("twelve", ""), "RELEASE_BUILD is 'twelve': it must be the number", False, id="no_build"
+    ),
+]
+
+
+@pytest.mark.parametrize(("tags", "release", "said", "deployed"), ORDER)
+def test_a_later_build_is_replaced_by_an_older_one_only_on_purpose(world, tags, release, said, deployed):
+    world.tag(*tags, of=FORMER)
+
+    told = world.deploy(NEW, code=0 if deployed else 1, RELEASE_BUILD=release[0], GOING_BACK=release[1])
+
+    assert said in told
+    assert ("Going back" in told) == said.startswith("Going back")
+    assert "knows no build" not in told
+    assert world.image() == (NEW if deployed else FORMER)
+    assert len(world.changes()) == deployed
+
+
+@pytest.mark.parametrize("runs", [FORMER, RENAMED, ABROAD])
+def test_an_image_that_the_registry_has_no_more_has_no_number(world, runs):
+    world.set(image=f"DOCKER|{runs}")
+    world.forget(runs)
+
+    told = world.deploy(NEW, **LATER)
+
+    assert f"The registry knows no build of {runs}: any may replace it." in told
+    assert world.image() == NEW
+
+
+# -- whether anything is to be deployed ---
+
+
+@pytest.mark.parametrize(
+    ("runs", "changed", "same"),
+    [
+        pytest.param(NEW, {}, "true", id="equal"),
+        pytest.param(RENAMED, {}, "true", id="equal_under_another_digest"),
+        pytest.param(NEW, {"deaf": 2}, "true", id="equal_and_late"),
+        pytest.param(NEW, {"gone": [NEW]}, "false", id="equal_and_silent"),
+        pytest.param(FORMER, {}, "false", id="another"),
+        pytest.param(ABROAD, {}, "false", id="of_another_registry"),
+    ],
+)
+def test_a_release_asks_first_whether_anything_is_to_be_deployed(world, runs, changed, same):
+    world.set(image=f"DOCKER|{runs}", **changed)
+
+    told = world.same(NEW)
+
+    assert re.findall(r"^##vso.*$", told, re.MULTILINE) == [
+        f"##vso[task.setvariable variable=SAME;isOutput=true]{same}"
+    ]
+    assert ("nothing to deploy." in told) == (same == "true")
+    silent = runs in changed.get("gone", [])
+    serves = "no model" if silent else f"a-model version 1 of image {TAGS[FORMER]}"
+    assert (f"answers: {serves}. To be deployed: a-model version 2 of image {TAGS[NEW]}." in told) == (same == "false")
+    assert world.changes() == []
+
+
+def test_another_image_of_the_same_version_is_to_be_deployed(world):
+    world.model(1)
+
+    assert "SAME;isOutput=true]false" in world.same(SECOND)
+
+
+def test_what_is_missing_is_told_before_anybody_has_to_approve(world):
+    world.set(image=f"DOCKER|{NEW}", settings={})
+
+    told = world.same(NEW, code=1)
+
+    assert "error: SCORING_KEYS of localhost" in told
+    assert "##vso" not in told
 
 
 IDENTITY = "--assignee-object-id an-identity --assignee-principal-type ServicePrincipal"
@@ -462,6 +653,7 @@ IDENTITY = "--assignee-object-id an-identity --assignee-principal-type ServicePr
             "There is no Web App an-app in mlops-RG: `az pipelines run --name a-slug-infrastructure-create` makes it.",
             id="no_app",
         ),
+        pytest.param({"failing": ["sites/an-app?"]}, "az rest --method get: Forbidden", id="may_not_see_the_app"),
         pytest.param(
             {"image": "PYTHON|3.11"}, "is no app of one container but of PYTHON|3.11: delete it", id="no_container"
         ),
@@ -554,30 +746,71 @@ def test_a_variable_that_the_group_lacks_is_named(world, name):
 # -- the image ---
 
 
-def test_an_image_is_built_in_the_registry_and_named_by_its_digest(world):
-    told = world.build("--output", "image.txt")
+def digest_of(tag):
+    """Return which digest the stand-in gives an image that is built."""
+    return f"sha256:{hashlib.sha256(f'IMAGE_ID={tag}'.encode()).hexdigest()}"
+
+
+@pytest.mark.parametrize(("number", "further"), [("7", ["build-7"]), ("$(RELEASE_BUILD)", [])])
+def test_an_image_is_built_in_the_registry_and_named_by_its_digest(world, number, further):
+    world.set(repositories={})
+
+    told = world.build("--output", "image.txt", RELEASE_BUILD=number)
 
     (build,) = world.calls("acr", "build")
-    assert re.search(
-        r"^acr build --registry baseamlcr --image a-slug-scoring:(7-\d{20}) --build-arg IMAGE_ID=\1 "
-        r"--file deployment/Dockerfile "
-        r"--platform linux/amd64 --no-wait \. ",
-        build,
-    )
-    assert (world.root / "image.txt").read_text() == f"{NEW}\n"
-    assert f"##vso[task.setvariable variable=IMAGE;isOutput=true]{NEW}\n" in told
+    (tag,) = re.findall(r" IMAGE_ID=(v2-[0-9a-f]{40}) ", build)
+    image = f"baseamlcr.azurecr.io/a-slug-scoring@{digest_of(tag)}"
+    assert world.repositories() == {"a-slug-scoring": dict.fromkeys([tag, *further], digest_of(tag))}
+    assert " --platform linux/amd64 --no-wait outputs/scoring-image " in build
+    assert (world.root / "image.txt").read_text() == f"{image}\n"
+    assert f"##vso[task.setvariable variable=IMAGE;isOutput=true]{image}\n" in told
     assert "Step 1/9" in told
+
+
+def test_an_image_of_the_same_content_is_not_built_again_and_gets_the_number_of_its_release(world):
+    world.build("--output", "first.txt", RELEASE_BUILD="7")
+    before = world.repositories()["a-slug-scoring"]
+
+    told = world.build("--output", "second.txt", RELEASE_BUILD="8")
+    world.build(RELEASE_BUILD="8")
+
+    assert len(world.calls("acr", "build")) == len(world.calls("acr", "import")) == 1
+    assert "already: nothing to build." in told
+    assert (world.root / "second.txt").read_text() == (world.root / "first.txt").read_text()
+    assert world.repositories()["a-slug-scoring"] == before | {"build-8": before["build-7"]}
+
+
+def test_only_a_change_to_what_serves_builds_another_image(world, described):
+    source = f"src/{described.answers['package_name']}"
+    world.build(RELEASE_BUILD="7")
+
+    edit(world.root, f"{source}/train.py", '"""', '"""A word. ')
+    world.build(RELEASE_BUILD="8")
+    edit(world.root, f"{source}/app.py", '"""', '"""A word. ')
+    world.build(RELEASE_BUILD="9")
+
+    tags = world.repositories()["a-slug-scoring"]
+    assert len(world.calls("acr", "build")) == 2
+    assert tags["build-7"] == tags["build-8"] != tags["build-9"]
+
+
+def test_a_number_that_names_another_image_is_moved(world):
+    world.tag("build-7", of=NEW)
+    world.build()
+
+    world.build(RELEASE_BUILD="7")
+
+    tags = world.repositories()["a-slug-scoring"]
+    (built,) = set(tags.values()) - {image.partition("@")[2] for image in TAGS}
+    assert tags["build-7"] == built
 
 
 def test_a_model_that_lies_elsewhere_is_what_gets_into_the_image(world, tmp_path):
     (world.root / "outputs" / "serving").rename(tmp_path / "elsewhere")
-    stale = world.root / "outputs" / "serving" / "stale"
-    stale.mkdir(parents=True)
 
     world.build("--folder", tmp_path / "elsewhere")
 
-    assert (world.root / "outputs" / "serving" / "model.json").exists()
-    assert not stale.exists()
+    assert (world.root / "outputs" / "scoring-image" / "serving" / "model" / "MLmodel").exists()
 
 
 @pytest.mark.parametrize(
@@ -587,9 +820,10 @@ def test_a_model_that_lies_elsewhere_is_what_gets_into_the_image(world, tmp_path
         ({"run": {"runId": "ca1", "status": "Failed", "outputImages": None}}, "the registry ended with Failed"),
         ({"run": {"runId": "ca1", "status": "Succeeded", "outputImages": []}}, "and pushed no image"),
         ({"failing": ["acr build"]}, "error: az acr build --registry: Forbidden"),
+        ({"failing": ["acr repository list"]}, "error: az acr repository list: Forbidden"),
         ({"failing": ["acr task logs"]}, "error: az acr task logs failed"),
     ],
-    ids=["build_failed", "build_failed_early", "nothing_pushed", "refused", "no_log"],
+    ids=["build_failed", "build_failed_early", "nothing_pushed", "refused", "no_list", "no_log"],
 )
 def test_a_build_that_fails_names_no_image(world, changed, said):
     world.set(**changed)
@@ -602,12 +836,28 @@ def test_a_build_that_fails_names_no_image(world, changed, said):
     assert "##vso" not in told
 
 
+def test_an_image_that_cannot_get_its_number_is_not_named(world):
+    world.build("--output", "first.txt")
+    world.set(failing=["acr import"])
+
+    assert "error: az acr import --name: Forbidden" in world.build(code=1, RELEASE_BUILD="8")
+    assert not (world.root / "image.txt").exists()
+
+
 def test_a_run_that_names_no_digest_is_refused(world):
     pushed = {**PUSHED, "digest": "latest\n##vso[x]"}
     world.set(run={"runId": "ca1", "status": "Succeeded", "outputImages": [pushed]})
 
-    assert "error: The registry names no digest" in world.build(code=1)
+    told = world.build(code=1)
+
+    assert "error: The registry names no digest" in told
+    assert "\n##vso" not in told
     assert not (world.root / "image.txt").exists()
+
+
+def test_a_number_that_is_none_builds_nothing(world):
+    assert "error: RELEASE_BUILD is 'main': it must be" in world.build(code=1, RELEASE_BUILD="main")
+    assert world.calls() == []
 
 
 def test_without_a_model_nothing_is_built(world):
@@ -625,16 +875,9 @@ def test_the_image_holds_what_is_locked_the_package_and_the_model(described):
     ignored = (described.path / ".dockerignore").read_text("utf-8").splitlines()
 
     copied = re.findall(r"^COPY (\S+) \S+$", text, re.MULTILINE)
-    package = f"src/{described.answers['package_name']}"
-    assert copied == ["requirements/score.txt", package, "outputs/serving"]
-    assert [line for line in ignored if not line.startswith("#")] == [
-        "*",
-        "!requirements",
-        *(f"!{path}" for path in copied[1:]),
-        "**/__pycache__",
-        "**/.env",
-    ]
-    assert not list(described.path.glob("*/*.dockerignore"))  # one file for both images: older programs read no other
+    assert copied == ["requirements/score.txt", described.answers["package_name"], "serving"]
+    assert [line for line in ignored if line[0] != "#"] == ["*", "!requirements", "**/__pycache__", "**/.env"]
+    assert not list(described.path.glob("*/*.dockerignore"))
     assert re.search(r"^ARG IMAGE_ID\nENV IMAGE_ID=\$\{IMAGE_ID\}$", text, re.MULTILINE)
     assert re.search(r"^ARG BASE_IMAGE=\S+:\d+\.\d+\.\d+-\S+$", text, re.MULTILINE)
     assert text.count("pip") == text.count("--require-hashes") + 2

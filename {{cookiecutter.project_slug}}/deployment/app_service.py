@@ -1,11 +1,13 @@
 """What Azure knows of the Web App: its image, and whether it may pull it and read its key."""
 
 import json
+import re
 from typing import Any, NamedTuple
 
 from environment_setup.azure_cli import AzureError, az, setting
 
 API = "2024-11-01"
+SUBSCRIPTION = "/subscriptions/{subscriptionId}"  # `az rest` puts in the one that is chosen
 IMAGE = "DOCKER|"  # what App Service writes before the name of an image
 SECRET, SETTING = "scoring-key", "SCORING_KEYS"
 # learn.microsoft.com/azure/role-based-access-control/built-in-roles: AcrPull, AcrPush, Contributor, Owner, and the
@@ -36,14 +38,15 @@ def ask(app_id: str, path: str = "", method: str = "get", body: dict[str, Any] |
 def find() -> App:
     """Return the app of the variable group, or say how it is made."""
     name, group = setting("WEBAPP_DEPLOYMENT_NAME"), setting("RESOURCE_GROUP")
-    listed = az("resource", "list", "--resource-group", group, "--resource-type", "Microsoft.Web/sites")
-    for one in listed:
-        if one["name"].lower() == name.lower():
-            site = ask(one["id"])
-            identity = site.get("identity") or {}
-            return App(one["id"], site["properties"]["defaultHostName"], identity.get("principalId"))
-    pipeline = f"{setting('PROJECT')}-infrastructure-create"
-    raise AzureError(f"There is no Web App {name} in {group}: `az pipelines run --name {pipeline}` makes it.")
+    try:  # to list what a group holds, `az` reads the group, for which a role on the app is not enough
+        site = ask(f"{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}")
+    except AzureError as error:
+        if not re.search(r"\bResource(Group)?NotFound\b", str(error)):
+            raise
+        mend = f"az pipelines run --name {setting('PROJECT')}-infrastructure-create"
+        raise AzureError(f"There is no Web App {name} in {group}: `{mend}` makes it.") from error
+    identity = site.get("identity") or {}
+    return App(site["id"], site["properties"]["defaultHostName"], identity.get("principalId"))
 
 
 def image(app: App) -> str:

@@ -1,36 +1,60 @@
-"""Build the scoring image in the registry, and write its name with the digest: nothing else is ever deployed.
+"""Build the scoring image unless the registry has one of this content, and write its name with the digest.
 
-BASE_NAME says which registry, SCORING_IMAGE_NAME which repository. The folder is what `ml_service.fetch` wrote.
+Its tag is a digest over what gets in, and /healthz tells it. A release adds the tag `build-<RELEASE_BUILD>`. What is
+deployed is a digest, never a tag. BASE_NAME says which registry, SCORING_IMAGE_NAME which repository.
 """
 
 import argparse
+import hashlib
+import json
 import os
 import re
 import shutil
-from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from environment_setup.azure_cli import AzureError, az, program, setting, show
 
-DOCKERFILE = "deployment/Dockerfile"
-COPIED = Path("outputs/serving")  # where the Dockerfile finds the model
-TAG = re.compile(r"(\d+|local)-\d{20}")
+PACKAGE = "{{ cookiecutter.package_name }}"
+# What app.py imports, and nothing that trains: a change elsewhere makes no new image. tests/test_image.py compares.
+SERVES = ("__init__", "app", "keys", "model", "predictor", "program", "protocol", "request_log", "scoring")
+CONTEXT = Path("outputs/scoring-image")
+DOCKERFILE, LOCK = "Dockerfile", "requirements/score.txt"
+CONTENT = re.compile(r"v\d+-[0-9a-f]{40}")
 BUILD = re.compile(r"build-(\d+)")
 
 
-def place(folder: Path) -> None:
-    """Put the model where the Dockerfile copies it from."""
+def judged(file: Path) -> tuple[str, int]:
+    """Return name and version of the model that was judged."""
+    try:
+        model = json.loads(file.read_text(encoding="utf-8"))
+        return model["name"], int(model["version"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise AzureError(f"{file} names no model ({error!r}): it is the artifact `model` of a build.") from error
+
+
+def stage(folder: Path) -> str:
+    """Make the build context anew, of what `ml_service.fetch` wrote and what serves it, and return its tag."""
     if not (folder / "model.json").is_file() or not (folder / "model").is_dir():
         raise AzureError(f"{folder} holds no model: `python -m ml_service.fetch --output {folder}` fetches it.")
-    if folder.resolve() != COPIED.resolve():
-        shutil.rmtree(COPIED, ignore_errors=True)
-        shutil.copytree(folder, COPIED)
+    _, version = judged(folder / "model.json")
+    shutil.rmtree(CONTEXT, ignore_errors=True)
+    shutil.copytree(folder / "model", CONTEXT / "serving" / "model")
+    shutil.copy(folder / "model.json", CONTEXT / "serving")
+    shutil.copy(f"deployment/{DOCKERFILE}", CONTEXT)
+    for file in (LOCK, *(f"{PACKAGE}/{module}.py" for module in SERVES)):
+        (CONTEXT / file).parent.mkdir(exist_ok=True)
+        shutil.copy(file if file == LOCK else f"src/{file}", CONTEXT / file)
+    return f"v{version}-{digest(CONTEXT)}"
 
 
-def tag() -> str:
-    """Return a name that no other build has. It is never deployed by it, but /healthz tells it."""
-    return f"{os.environ.get('BUILD_BUILDID') or 'local'}-{datetime.now(tz=UTC):%Y%m%d%H%M%S%f}"
+def digest(folder: Path) -> str:
+    """Return a digest over the paths and bytes of a folder, whatever the modes, the times and the file system."""
+    content = hashlib.sha256()
+    for name in sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()):
+        content.update(f"{name}\0{hashlib.sha256((folder / name).read_bytes()).hexdigest()}\n".encode())
+    return content.hexdigest()[:40]
 
 
 def release_build() -> int:
@@ -43,6 +67,7 @@ def release_build() -> int:
     return int(number)
 
 
+@cache  # what serves and what is to come are often of one repository
 def tags(registry: str, repository: str) -> dict[str, str]:
     """Return the tags of a repository, each with the digest that it names; none where nothing was ever pushed."""
     if repository not in az("acr", "repository", "list", "--name", registry):
@@ -64,39 +89,66 @@ def number(image: str) -> int:
     return max((int(found[1]) for tag in tags_of(image) if (found := BUILD.fullmatch(tag))), default=0)
 
 
-def build(registry: str, repository: str, tag: str) -> dict[str, Any]:
+def content(image: str) -> str:
+    """Return the tag that tells the content of an image; blank if it has not just one."""
+    found = [tag for tag in tags_of(image) if CONTENT.fullmatch(tag)]
+    return found[0] if len(found) == 1 else ""
+
+
+def build(registry: str, repository: str, names: list[str]) -> dict[str, Any]:
     """Build in the registry, show the log, and return the run."""
     where = ("--registry", registry)
-    what = ("--image", f"{repository}:{tag}", "--build-arg", f"IMAGE_ID={tag}", "--file", DOCKERFILE)
-    queued = az("acr", "build", *where, *what, "--platform", "linux/amd64", "--no-wait", ".")
+    images = (word for name in names for word in ("--image", f"{repository}:{name}"))
+    what = ("--build-arg", f"IMAGE_ID={names[0]}", "--file", str(CONTEXT / DOCKERFILE), "--platform", "linux/amd64")
+    queued = az("acr", "build", *where, *images, *what, "--no-wait", str(CONTEXT))
     show("acr", "task", "logs", *where, "--run-id", queued["runId"])
     run: dict[str, Any] = az("acr", "task", "show-run", *where, "--run-id", queued["runId"])
     return run
 
 
 def built(run: dict[str, Any], repository: str) -> str:
-    """Return the image that a run has pushed, by its digest."""
-    pushed = [one for one in run.get("outputImages") or [] if one.get("repository") == repository]
+    """Return the digest that a run has pushed."""
+    outputs = run.get("outputImages") or []
+    pushed = {one["digest"] for one in outputs if one.get("repository") == repository}
     if run.get("status") != "Succeeded" or len(pushed) != 1:
         ended = f"Run {run.get('runId')} of the registry ended with {run.get('status')}"
         raise AzureError(f"{ended} and pushed no image: see its log above.")
-    image = f"{pushed[0]['registry']}/{repository}@{pushed[0]['digest']}"
-    if not re.fullmatch(r"[a-z0-9.]+/[a-z0-9._/-]+@sha256:[0-9a-f]{64}", image):
-        raise AzureError(f"The registry names no digest of the image: {image}.")
-    return image
+    return str(pushed.pop())
+
+
+def add_tag(registry: str, repository: str, digest: str, tag: str) -> None:
+    """Have the registry give an image that it holds a further tag."""
+    source = ("--registry", az("acr", "show", "--name", registry)["id"], "--source", f"{repository}@{digest}")
+    az("acr", "import", "--name", registry, *source, "--image", f"{repository}:{tag}", "--force")
+
+
+def release(registry: str, repository: str, names: list[str]) -> str:
+    """Return the digest of the image whose tag comes first, built if need be, and see that it has the others too."""
+    known = tags(registry, repository)
+    if names[0] not in known:
+        return built(build(registry, repository, names), repository)
+    digest = known[names[0]]
+    print(f"The registry has {repository}:{names[0]} already: nothing to build.")
+    for tag in names[1:]:
+        if known.get(tag) != digest:
+            add_tag(registry, repository, digest, tag)
+    return digest
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", default=COPIED, type=Path, help="model/ and model.json (%(default)s)")
+    parser.add_argument("--folder", default="outputs/serving", type=Path, help="model/ and model.json (%(default)s)")
     parser.add_argument("--output", default="image.txt", type=Path, help="where to write its name (%(default)s)")
     arguments = parser.parse_args()
     with program():
         registry, repository = f"{setting('BASE_NAME').lower()}amlcr", setting("SCORING_IMAGE_NAME")
-        place(arguments.folder)
-        image = built(build(registry, repository, tag()), repository)
+        names = [f"build-{number}"] if (number := release_build()) else []
+        digest = release(registry, repository, [stage(arguments.folder), *names])
+        image = f"{registry}.azurecr.io/{repository}@{digest}"
+        if not re.fullmatch(r"[a-z0-9.]+/[a-z0-9._/-]+@sha256:[0-9a-f]{64}", image):
+            raise AzureError(f"The registry names no digest of the image: {image!r}.")
         arguments.output.write_text(f"{image}\n", encoding="utf-8")
-        print(f"Built {image}.")
+        print(f"The image is {image}.")
         if "TF_BUILD" in os.environ:
             print(f"##vso[task.setvariable variable=IMAGE;isOutput=true]{image}")
 

@@ -1,8 +1,9 @@
 """Set the Web App to a scoring image, and prove that it serves the wanted version; else put the former image back.
 
-WEBAPP_DEPLOYMENT_NAME, RESOURCE_GROUP and BASE_NAME say which app and which Key Vault, model.json which version must
-answer, the image's tag in the registry from which image. ml_service/smoke_test.py then asks for predictions, with a
-key that no command line and no log sees.
+`same` only says whether it serves that already. WEBAPP_DEPLOYMENT_NAME, RESOURCE_GROUP and BASE_NAME say which app and
+which Key Vault, model.json which version must answer, the image's tag in the registry from which image. RELEASE_BUILD
+never replaces a later build unless GOING_BACK is true. ml_service/smoke_test.py then asks for predictions, with a key
+that no command line and no log sees.
 """
 
 import argparse
@@ -19,8 +20,8 @@ from typing import Any, NamedTuple
 
 from deployment import app_service
 from deployment.app_service import App
-from deployment.image import TAG
-from environment_setup.azure_cli import AzureError, az, program, setting
+from deployment.image import content, judged, number, release_build
+from environment_setup.azure_cli import AzureError, program, setting
 
 SETTLED = 3  # good answers in a row
 LARGEST_ANSWER = 2**16
@@ -31,25 +32,6 @@ class Patience(NamedTuple):
 
     timeout: float
     every: float
-
-
-def wanted(file: Path) -> tuple[str, int]:
-    """Return name and version of the model that was judged."""
-    try:
-        model = json.loads(file.read_text(encoding="utf-8"))
-        return model["name"], int(model["version"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise AzureError(f"{file} names no model ({error!r}): it is the artifact `model` of a build.") from error
-
-
-def tag(image: str) -> str:
-    """Return the tag that image.py gave an image, which its container tells."""
-    registry, _, name = image.partition("/")
-    told = az("acr", "repository", "show", "--name", registry.partition(".")[0], "--image", name)
-    own: list[str] = [one for one in told.get("tags") or [] if TAG.fullmatch(one)]
-    if len(own) != 1:
-        raise AzureError(f"{image} has not the one tag that `python3 -m deployment.image` gives: build it anew.")
-    return own[0]
 
 
 def shown(name: Any, version: Any, tag: Any) -> str:
@@ -64,6 +46,17 @@ def serving(host: str, seconds: float = 10) -> str | None:
         return shown(told["model"], told["version"], told.get("image")) if told["status"] == "healthy" else None
     except (OSError, HTTPException, KeyError, TypeError, ValueError):
         return None
+
+
+def answers(model: str, host: str, every: float) -> bool:
+    """Say whether a model answers, and goes on answering. Unlike `wait_for`, waits for none to come up."""
+    good = 0
+    for _ in range(2 * SETTLED):
+        good = good + 1 if serving(host) == model else 0
+        if good == SETTLED:
+            return True
+        time.sleep(every)
+    return False
 
 
 def served_before(host: str, patience: Patience) -> str | None:
@@ -112,9 +105,33 @@ def put_back(app: App, former: str, image: str, before: str | None, patience: Pa
     return f"Its former image {former} was put back: {before} serves again."
 
 
+def near(former: str, image: str) -> bool:
+    """Say whether two images are in one registry. No other is asked about its own."""
+    return former.partition("/")[0] == image.partition("/")[0]
+
+
+def check_order(former: str, image: str) -> None:
+    """Raise that what serves is of a later build, unless somebody goes back on purpose."""
+    build = release_build()
+    if not build:
+        return
+    serves = number(former) if near(former, image) else 0
+    if not serves:
+        print(f"The registry knows no build of {former}: any may replace it.", flush=True)
+    elif serves > build and os.environ.get("GOING_BACK", "").strip().lower() != "true":
+        raise AzureError(
+            f"Build {build} is older than what serves, build {serves}: nothing was deployed. "
+            f"To go back on purpose, start cd with modelBuildId={build}."
+        )
+    elif serves > build:
+        print(f"Going back to build {build} from build {serves}.", flush=True)
+
+
 def deploy(app: App, image: str, model: str, key: str, patience: Patience) -> None:
     """Set the image and prove it. Whatever goes wrong, the former image is put back."""
-    former, before = app_service.image(app), served_before(app.host, patience)
+    former = app_service.image(app)
+    check_order(former, image)
+    before = served_before(app.host, patience)
     print(f"{app.host} runs {former}, which answers: {before or 'no model'}.", flush=True)
     try:
         if image != former:
@@ -137,18 +154,32 @@ def digest(text: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--image", required=True, type=digest, help="registry/repository@sha256:...")
+    parser.add_argument("action", nargs="?", choices=("deploy", "same"), default="deploy", help="(%(default)s)")
+    image = os.environ.get("IMAGE")
+    parser.add_argument("--image", default=image, required=not image, type=digest, help="registry/name@sha256:...")
     parser.add_argument("--model", default="model.json", type=Path, help="which version it holds (%(default)s)")
     parser.add_argument("--timeout", default=600.0, type=float, help="seconds for it to come up (%(default)s)")
     parser.add_argument("--every", default=5.0, type=float, help="seconds between two questions (%(default)s)")
     arguments = parser.parse_args()
     with program():
-        judged, app, vault = wanted(arguments.model), app_service.find(), f"{setting('BASE_NAME')}-AML-KV"
-        app_service.check_pull(app, arguments.image)
+        image, (name, version) = arguments.image, judged(arguments.model)
+        app, vault = app_service.find(), f"{setting('BASE_NAME')}-AML-KV"
+        app_service.check_pull(app, image)
         app_service.check_key(app, vault)
-        key, model = app_service.key(vault), shown(*judged, tag(arguments.image))
-        deploy(app, arguments.image, model, key, Patience(arguments.timeout, arguments.every))
-        print(f"{model} serves at https://{app.host}/score.")
+        if not (tag := content(image)):
+            raise AzureError(f"{image} has not the one tag that `python -m deployment.image` gives: run that anew.")
+        model, former = shown(name, version, tag), app_service.image(app)
+        equal = former == image or (near(former, image) and content(former) == tag)
+        if same := equal and answers(model, app.host, arguments.every):
+            print(f"{app.host} serves {model}: nothing to deploy.")
+        elif arguments.action == "same":
+            print(f"{app.host} answers: {serving(app.host) or 'no model'}. To be deployed: {model}.")
+        else:
+            key = app_service.key(vault)
+            deploy(app, image, model, key, Patience(arguments.timeout, arguments.every))
+            print(f"{model} serves at https://{app.host}/score.")
+        if arguments.action == "same" and "TF_BUILD" in os.environ:
+            print(f"##vso[task.setvariable variable=SAME;isOutput=true]{str(same).lower()}")
 
 
 if __name__ == "__main__":

@@ -6,27 +6,14 @@ this project is adopted: it is left as it is, and nothing is deployed.
 """
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
-from environment_setup.azure_cli import az, program, setting, show
+from environment_setup.azure_cli import az, program, setting, show, variable
+from environment_setup.names import WEB_APP, WORKSPACE, belongs, check, contents, find
 
 TEMPLATES = Path(__file__).parent / "arm-templates"
-WORKSPACES = "Microsoft.MachineLearningServices/workspaces"
-WEB_APPS = "Microsoft.Web/sites"
-
-
-def is_adopted(group: str) -> bool:
-    """Return whether the workspace is there and is not this project's."""
-    made = named(group, WORKSPACES, setting("WORKSPACE_NAME"))
-    return any((one.get("tags") or {}).get("project") != setting("PROJECT") for one in made)
-
-
-def named(group: str, kind: str, name: str) -> list[dict[str, Any]]:
-    """Return the resource of a kind and a name, whatever its capitals, if it is there."""
-    found = az("resource", "list", "--resource-group", group, "--resource-type", kind)
-    return [one for one in found if one["name"].lower() == name.lower()]
+CLUSTER = "Microsoft.ContainerService/managedClusters"
 
 
 def template(name: str, *parameters: str) -> list[str]:
@@ -38,14 +25,14 @@ def template(name: str, *parameters: str) -> list[str]:
     ]
 
 
-def templates(group: str, exists: bool) -> list[list[str]]:
-    """Return the templates to deploy, in their order: what models are deployed to uses what comes first."""
-    chosen = [template("cloud-environment", f"workspaceName={setting('WORKSPACE_NAME')}")]
+def targets(resources: list[dict[str, Any]]) -> list[list[str]]:
+    """Return the templates of what models are deployed to."""
+    chosen = []
     if app := wanted("web-app", "WEBAPP_DEPLOYMENT_NAME"):
-        runs = image(group, app) if exists else []
-        chosen.append(template("web-app", f"webAppName={app}", *runs))
+        chosen.append(template("web-app", f"webAppName={app}", *image(find(resources, WEB_APP, app))))
     if cluster := wanted("aks", "AKS_COMPUTE_NAME"):
-        chosen.append(template("aks", f"clusterName={cluster}", f"namespace={variable('K8S_AB_NAMESPACE')}"))
+        kept = nodes(find(resources, CLUSTER, cluster))
+        chosen.append(template("aks", f"clusterName={cluster}", f"namespace={variable('K8S_AB_NAMESPACE')}", *kept))
     return chosen
 
 
@@ -54,18 +41,49 @@ def wanted(name: str, called: str) -> str:
     return variable(called) if (TEMPLATES / f"{name}.json").exists() else ""
 
 
-def variable(name: str) -> str:
-    """Return what the variable group says, if it says anything: Azure Pipelines leaves an unknown name as it stands."""
-    value = os.environ.get(name, "").strip()
-    return "" if value.startswith("$(") else value
+def ask(path: str, version: str) -> dict[str, Any]:
+    properties: dict[str, Any] = az("rest", "--method", "get", "--url", f"{path}?api-version={version}")["properties"]
+    return properties
 
 
-def image(group: str, app: str) -> list[str]:
+def image(app: dict[str, Any] | None) -> list[str]:
     """Return the parameter that keeps the image a Web App runs: deploying it again must not take a model away."""
-    for one in named(group, WEB_APPS, app):
-        config = az("rest", "--method", "get", "--url", f"{one['id']}/config/web?api-version=2024-11-01")
-        return [f"image={config['properties'].get('linuxFxVersion') or ''}"]
-    return []
+    return [f"image={ask(app['id'] + '/config/web', '2024-11-01').get('linuxFxVersion') or ''}"] if app else []
+
+
+def nodes(cluster: dict[str, Any] | None) -> list[str]:
+    """Return the parameter that keeps the nodes a cluster has: deploying it again must not stop what runs on them."""
+    pools = ask(cluster["id"], "2026-05-01")["agentPoolProfiles"] if cluster else []
+    return [f"nodes={pool['count']}" for pool in pools if pool["name"] == "system"]
+
+
+def plan(group: str, resources: list[dict[str, Any]] | None) -> None:
+    """Show what would change, if every name can be had."""
+    app = wanted("web-app", "WEBAPP_DEPLOYMENT_NAME")
+    check(setting("BASE_NAME"), app, group, setting("PROJECT"), resources)
+    if resources is None:
+        print(f"Resource group {group} would be made, and in it all that {TEMPLATES.name} holds.")
+        return
+    # A provider refuses what refers to resources that are not there yet: then the template alone is looked at.
+    there = find(resources, WORKSPACE, setting("WORKSPACE_NAME"))
+    level = () if there else ("--validation-level", "Template")
+    what_if = ("deployment", "group", "what-if", "--resource-group", group)
+    show(*what_if, *environment())
+    for words in targets(resources):
+        show(*what_if, *words, *level)
+
+
+def deploy(group: str, resources: list[dict[str, Any]] | None) -> None:
+    """Deploy the templates in their order: what models are deployed to uses what comes first."""
+    if resources is None:
+        tags = ("--tags", f"project={setting('PROJECT')}")
+        az("group", "create", "--name", group, "--location", setting("LOCATION"), *tags)
+    for words in [environment(), *targets(resources or [])]:
+        show("deployment", "group", "create", "--output", "table", "--resource-group", group, *words)
+
+
+def environment() -> list[str]:
+    return template("cloud-environment", f"workspaceName={setting('WORKSPACE_NAME')}")
 
 
 def main() -> None:
@@ -73,22 +91,13 @@ def main() -> None:
     parser.add_argument("action", choices=("plan", "deploy"))
     action = parser.parse_args().action
     with program():
-        group = setting("RESOURCE_GROUP")
-        exists = az("group", "exists", "--name", group)
-        if exists and is_adopted(group):
-            print(f"Workspace {setting('WORKSPACE_NAME')} is there and not of this project: nothing to deploy.")
-            return
-        if action == "plan" and not exists:
-            print(f"Resource group {group} would be made, and in it all that {TEMPLATES.name} holds.")
-        elif action == "plan":
-            for words in templates(group, exists):
-                show("deployment", "group", "what-if", "--resource-group", group, *words)
+        group, workspace = setting("RESOURCE_GROUP"), setting("WORKSPACE_NAME")
+        resources = contents(group)
+        there = find(resources, WORKSPACE, workspace)
+        if there and not belongs(there, setting("PROJECT")):
+            print(f"Workspace {workspace} is there and not of this project: nothing to deploy.")
         else:
-            tags = ("--tags", f"project={setting('PROJECT')}")
-            if not exists:
-                az("group", "create", "--name", group, "--location", setting("LOCATION"), *tags)
-            for words in templates(group, exists):
-                show("deployment", "group", "create", "--output", "table", "--resource-group", group, *words)
+            (plan if action == "plan" else deploy)(group, resources)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Ask the Azure CLI, as whoever is logged in. Standard library only: jobs that need no more need set up no more."""
+"""Ask the Azure CLI, as whoever is logged in. Standard library only: jobs that need no more need set up no more.
+
+It gets no input: where it would ask a person something, it fails instead of waiting.
+"""
 
 import json
 import os
@@ -23,7 +26,7 @@ def program_path() -> str:
 def az(*words: str) -> Any:
     """Return what a command answers, as JSON."""
     command = [program_path(), *words, "--output", "json", "--only-show-errors"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, text=True, check=False)
     if ended.returncode:
         raise AzureError(f"az {' '.join(words[:3])}: {ended.stderr.strip()[-1000:]}")
     try:
@@ -34,17 +37,22 @@ def az(*words: str) -> Any:
 
 def show(*words: str) -> None:
     """Run a command that prints for people."""
-    ended = subprocess.run([program_path(), *words, "--only-show-errors"], check=False)
+    ended = subprocess.run([program_path(), *words, "--only-show-errors"], stdin=subprocess.DEVNULL, check=False)
     if ended.returncode:
         raise AzureError(f"az {' '.join(words[:3])} failed: see above.")
 
 
 def setting(name: str) -> str:
     """Return what a variable of the variable group says."""
-    value = os.environ.get(name, "").strip()
-    if not value or value.startswith("$("):
+    if not (value := variable(name)):
         raise AzureError(f"{name} is missing: docs/azure-pipelines.md lists what the variable group holds.")
     return value
+
+
+def variable(name: str) -> str:
+    """Return what the variable group says, if it says anything: Azure Pipelines leaves an unknown name as it stands."""
+    value = os.environ.get(name, "").strip()
+    return "" if value.startswith("$(") else value
 
 
 @contextmanager

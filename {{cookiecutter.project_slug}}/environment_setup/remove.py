@@ -7,18 +7,16 @@ import argparse
 from typing import Any
 
 from environment_setup.azure_cli import AzureError, az, program, setting
+from environment_setup.names import VAULT, WEB_APP, WORKSPACE, belongs, contents, recovery
 
-WORKSPACE = "Microsoft.MachineLearningServices/workspaces"
-FIRST = (WORKSPACE, "Microsoft.Web/sites", "Microsoft.ContainerService/managedClusters")  # they use the others
-VAULT = "Microsoft.KeyVault/vaults"
+FIRST = (WORKSPACE, WEB_APP, "Microsoft.ContainerService/managedClusters")  # they use the others
 # What Azure itself puts beside Application Insights, without tags.
 MADE_BY_AZURE = ("microsoft.insights/actiongroups", "microsoft.alertsmanagement/smartdetectoralertrules")
 
 
-def owned(group: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def owned(found: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the resources of this project, in the order to delete them, and the others."""
-    found = az("resource", "list", "--resource-group", group)
-    ours = [one for one in found if (one.get("tags") or {}).get("project") == setting("PROJECT")]
+    ours = [one for one in found if belongs(one, setting("PROJECT"))]
     ours.sort(key=lambda one: ([kind != one["type"] for kind in FIRST], one["name"]))
     return ours, [one for one in found if one not in ours]
 
@@ -33,13 +31,16 @@ def delete(group: str, ours: list[dict[str, Any]], others: list[dict[str, Any]])
             az("resource", "wait", "--ids", one["id"], "--deleted", "--timeout", "1800")
         else:
             az("resource", "delete", "--ids", one["id"])
-        if one["type"] == VAULT:
-            print(f"Vault {one['name']} keeps its name for 90 days: recover it, or choose another BASE_NAME.")
-    tags = az("group", "show", "--name", group).get("tags") or {}
+    project = setting("PROJECT")
     empty = all(one["type"].lower() in MADE_BY_AZURE for one in others)
-    if empty and tags.get("project") == setting("PROJECT"):
+    stays = not empty or not belongs(az("group", "show", "--name", group), project)
+    if not stays:
         print(f"Deleting resource group {group} ...", flush=True)
         az("group", "delete", "--name", group, "--yes")
+    for one in ours:
+        if one["type"] == VAULT:
+            how = recovery(one["name"], group, one["location"], project, exists=stays)
+            print(f"Vault {one['name']} keeps its name for 90 days: {how}, or choose another BASE_NAME.")
 
 
 def main() -> None:
@@ -50,9 +51,9 @@ def main() -> None:
         group, confirmed = setting("RESOURCE_GROUP"), setting("CONFIRMED")
         if confirmed != group:
             raise AzureError(f"The confirmation says {confirmed}, but the variable group is about {group}.")
-        if not az("group", "exists", "--name", group):
+        if (found := contents(group)) is None:
             raise AzureError(f"There is no resource group {group}.")
-        ours, others = owned(group)
+        ours, others = owned(found)
         print(f"{len(ours)} resources of {setting('PROJECT')}; {len(others)} others stay.")
         for one in ours:
             print(f"  {one['type']} {one['name']}")

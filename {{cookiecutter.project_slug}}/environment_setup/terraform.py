@@ -15,12 +15,14 @@ import platform
 import re
 import shutil
 import subprocess
-import sys
 import urllib.request
 import zipfile
 from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
+
+from environment_setup.azure_cli import AzureError, az, program, setting, variable
+from environment_setup.names import WORKSPACE, belongs, check, contents, find
 
 # What builds run: a plan can only be applied by the version that made it. Hosted images have none since ubuntu-24.04
 # (actions/runner-images#9848). The digest is that of linux_amd64 in HashiCorp's list for this version.
@@ -39,10 +41,6 @@ OF_A_FILE = {"web_app.tf": ("webapp_deployment_name",), "aks.tf": ("aks_compute_
 LOCKING = ("-input=false", "-lock-timeout=5m")
 
 
-class UserError(Exception):
-    """Something a person can mend. The message names the thing and the remedy."""
-
-
 def install(_: Path | None) -> None:
     """put the version that builds run on PATH, unless it is there"""
     found = json.loads(run("terraform", "version", "-json")) if shutil.which("terraform") else {}
@@ -51,13 +49,13 @@ def install(_: Path | None) -> None:
         return
     by_hand = f"install Terraform {TERRAFORM_VERSION} on this machine, or give the build an agent that has it"
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        raise UserError(f"Only the build for Linux on x86-64 is fetched: {by_hand}.")
+        raise AzureError(f"Only the build for Linux on x86-64 is fetched: {by_hand}.")
     source = f"{os.environ.get('TERRAFORM_RELEASES') or RELEASES}/{TERRAFORM_VERSION}"
     try:
         with urllib.request.urlopen(f"{source}/terraform_{TERRAFORM_VERSION}_linux_amd64.zip", timeout=60) as answer:  # noqa: S310
             archive = answer.read()
     except OSError as error:
-        raise UserError(f"Terraform cannot be fetched from {source} ({error}): {by_hand}.") from error
+        raise AzureError(f"Terraform cannot be fetched from {source} ({error}): {by_hand}.") from error
     folder = Path(os.environ.get("AGENT_TEMPDIRECTORY") or FOLDER / ".terraform") / "terraform-bin"
     unpack(archive, TERRAFORM_SHA256, folder)
     say(f"Terraform {TERRAFORM_VERSION} is in {folder}.", f"##vso[task.prependpath]{folder}")
@@ -67,7 +65,7 @@ def unpack(archive: bytes, sha256: str, folder: Path) -> None:
     """Unpack the program, if the archive is the one that was pinned."""
     found = hashlib.sha256(archive).hexdigest()
     if found != sha256:
-        raise UserError(f"What was fetched is not Terraform {TERRAFORM_VERSION}: its digest is {found}, not {sha256}.")
+        raise AzureError(f"What was fetched is not Terraform {TERRAFORM_VERSION}: its digest is {found}, not {sha256}.")
     folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         Path(opened.extract("terraform", folder)).chmod(0o755)
@@ -77,7 +75,7 @@ def init(handed_on: Path | None) -> None:
     """make the state's container where it is absent, and connect to it; with a folder, use the providers of its plan"""
     group, mine = setting("TERRAFORM_BACKEND_RG"), names()
     if group.lower() == mine["resource_group"].lower():
-        raise UserError(f"The state must outlive {group}: put it into an account in a resource group of its own.")
+        raise AzureError(f"The state must outlive {group}: put it into an account in a resource group of its own.")
     if storage("container", "exists", "--name", CONTAINER, "--query", "exists", "--output", "tsv") != "true":
         storage("container", "create", "--name", CONTAINER, "--public-access", "off", "--output", "none")
         say(f"Made the private container {CONTAINER}.")
@@ -98,13 +96,20 @@ def init(handed_on: Path | None) -> None:
 def plan(handed_on: Path | None) -> None:
     """write the plan: what it says for people, its digest, and the plan itself beside the state"""
     handed_on = handed_on or HANDED_ON
-    if told := of_somebody_else():
+    mine = names()
+    resources = contents(mine["resource_group"])
+    there = find(resources, WORKSPACE, mine["workspace_name"])
+    if there and not belongs(there, mine["project"]):
+        told = f"Workspace {there['name']} is there and not of this project: nothing to apply."
         handed_on.mkdir(parents=True, exist_ok=True)
         shutil.copy(LOCK, handed_on / "lock.hcl")
         (handed_on / NOTHING_TO_DO).write_text(told, encoding="utf-8")
         say(told)
         return
-    terraform("plan", *LOCKING, f"-out={PLAN}", *(f"-var={k}={v}" for k, v in names().items()), shown=True)
+    app, base = mine.get("webapp_deployment_name", ""), mine["base_name"]
+    check(base, app, mine["resource_group"], mine["project"], resources, recovers=True)  # as versions.tf says
+    variables = mine | mesh(mine)
+    terraform("plan", *LOCKING, f"-out={PLAN}", *(f"-var={k}={v}" for k, v in variables.items()), shown=True)
     handed_on.mkdir(parents=True, exist_ok=True)
     (handed_on / "plan.txt").write_text(terraform("show", "-no-color", str(PLAN)) + "\n", encoding="utf-8")
     (handed_on / "plan.sha256").write_text(digest(), encoding="utf-8")
@@ -118,14 +123,14 @@ def apply(handed_on: Path | None) -> None:
     """apply exactly the plan of this build; only on the main branch"""
     branch = os.environ.get("BUILD_SOURCEBRANCH")
     if branch != "refs/heads/main":
-        raise UserError(f"Only a build of refs/heads/main applies a plan, and this is {branch or 'no build'}.")
+        raise AzureError(f"Only a build of refs/heads/main applies a plan, and this is {branch or 'no build'}.")
     if (nothing := (handed_on or HANDED_ON) / NOTHING_TO_DO).exists():
         say(nothing.read_text(encoding="utf-8"))
         return
     approved = existing((handed_on or HANDED_ON) / "plan.sha256").read_text(encoding="utf-8")
     storage("blob", "download", *blob(), "--file", str(PLAN), "--output", "none")
     if digest() != approved.strip():
-        raise UserError("The plan beside the state is not the one that was approved: start a new build.")
+        raise AzureError("The plan beside the state is not the one that was approved: start a new build.")
     terraform("apply", *LOCKING, str(PLAN), shown=True)
 
 
@@ -150,44 +155,35 @@ def in_a_build() -> bool:
     return "TF_BUILD" in os.environ
 
 
-def setting(name: str) -> str:
-    value = os.environ.get(name, "").strip()
-    if not value:
-        raise UserError(f"{name} is not set: put it into the variable group, or into the environment.")
-    return value
+def written() -> str:
+    return (FOLDER / "terraform.tfvars").read_text(encoding="utf-8")
 
 
 def names() -> dict[str, str]:
     """Return the project and what its environment is called."""
-    written = (FOLDER / "terraform.tfvars").read_text(encoding="utf-8")
-    own = dict(re.findall(r'^(\w+)\s*=\s*"(.*)"\s*$', written, re.MULTILINE))
-    given = {name: variable(name) or own[name] for name in OF_AN_ENVIRONMENT}
-    targets = {name: variable(name) for file, of in OF_A_FILE.items() if (FOLDER / file).exists() for name in of}
-    return {"project": own["project"], **given, **targets}
+    own = dict(re.findall(r'^(\w+)\s*=\s*"(.*)"\s*$', written(), re.MULTILINE))
+    given = {name: variable(name.upper()) or own[name] for name in OF_AN_ENVIRONMENT}
+    targets = [name for file, of in OF_A_FILE.items() if (FOLDER / file).exists() for name in of]
+    return {"project": own["project"], **given, **{name: variable(name.upper()) for name in targets}}
 
 
-def of_somebody_else() -> str:
-    """Say that the workspace is there and was not made by this project, or return nothing."""
-    mine = names()
-    kind = ("--resource-type", "Microsoft.MachineLearningServices/workspaces")
-    found = run("az", "resource", "list", *kind, "--output", "json", remedy="run `az login`")
-    wanted = (mine["resource_group"].lower(), mine["workspace_name"].lower())
-    for one in json.loads(found or "[]"):
-        own = (one.get("tags") or {}).get("project") == mine["project"]
-        if (one["resourceGroup"].lower(), one["name"].lower()) == wanted and not own:
-            return f"Workspace {one['name']} is there and not of this project: nothing to apply."
-    return ""
+def mesh(mine: dict[str, str]) -> dict[str, str]:
+    """Return the newest revision of the mesh that the region offers, where a cluster is to have one.
 
-
-def variable(name: str) -> str:
-    """Return what the variable group says, if anything: Azure Pipelines leaves an unknown name as it stands."""
-    value = os.environ.get(name.upper(), "").strip()
-    return "" if value.startswith("$(") else value
+    A cluster that is there keeps its own (aks.tf): `az aks mesh upgrade` moves it, and its pods, to a newer one.
+    """
+    if not mine.get("aks_compute_name") or not re.search(r"^canary\s*= true$", written(), re.MULTILINE):
+        return {}
+    offered = (az("aks", "mesh", "get-revisions", "--location", mine["location"]) or {}).get("meshRevisions") or []
+    if not (revisions := [one["revision"] for one in offered]):
+        raise AzureError(f"{mine['location']} offers no mesh for Kubernetes: choose another LOCATION.")
+    newest = max(revisions, key=lambda revision: [int(number) for number in re.findall(r"\d+", revision)])
+    return {"canary_mesh_revision": newest}
 
 
 def existing(file: Path) -> Path:
     if not file.exists():
-        raise UserError(f"{file} is not there: download the artifact that `plan` left.")
+        raise AzureError(f"{file} is not there: download the artifact that `plan` left.")
     return file
 
 
@@ -223,7 +219,7 @@ def login() -> dict[str, str]:
         shown = ("account", "show", "--query", "id", "--output", "tsv")
         return {"ARM_SUBSCRIPTION_ID": os.environ.get("SUBSCRIPTION_ID") or run("az", *shown, remedy="run `az login`")}
     if not os.environ.get("SYSTEM_ACCESSTOKEN"):
-        raise UserError("SYSTEM_ACCESSTOKEN is not set: run this by templates/azure.yml, with `accessToken: true`.")
+        raise AzureError("SYSTEM_ACCESSTOKEN is not set: run this by templates/azure.yml, with `accessToken: true`.")
     return {
         "ARM_USE_OIDC": "true",
         "ARM_USE_CLI": "false",
@@ -238,19 +234,20 @@ def login() -> dict[str, str]:
 
 def run(tool: str, *arguments: str, remedy: str = "", shown: bool = False, **environment: str) -> str:
     """Run a program where the templates are. Returns what it printed, or shows it."""
-    if not (program := shutil.which(tool)):
-        raise UserError(f"{tool} is not installed: install it, or let `install` fetch it in a build.")
+    if not (path := shutil.which(tool)):
+        raise AzureError(f"{tool} is not installed: install it, or let `install` fetch it in a build.")
     ended = subprocess.run(
-        [program, *arguments],
+        [path, *arguments],
         cwd=FOLDER,
         env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
         stdout=None if shown else subprocess.PIPE,
         text=True,
         check=False,
     )
     if ended.returncode:
         what = " ".join([tool, *takewhile(lambda word: not word.startswith("-"), arguments)])
-        raise UserError(f"`{what}` exited with {ended.returncode}: {remedy or 'see what it said above'}.")
+        raise AzureError(f"`{what}` exited with {ended.returncode}: {remedy or 'see what it said above'}.")
     return (ended.stdout or "").strip()
 
 
@@ -265,12 +262,8 @@ def main() -> None:
     written = f"what `plan` writes (in {HANDED_ON}, unless told otherwise), `init` and `apply` read"
     parser.add_argument("folder", nargs="?", type=Path, help=written)
     chosen = parser.parse_args()
-    try:
+    with program():
         COMMANDS[chosen.command](chosen.folder)
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == "__main__":

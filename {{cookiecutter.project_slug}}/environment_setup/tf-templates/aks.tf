@@ -15,9 +15,14 @@ variable "canary" {
 }
 
 variable "canary_mesh_revision" {
-  description = "Revision of the mesh to begin with: `az aks mesh get-revisions` lists them."
+  description = "Revision of the mesh to begin with. ../terraform.py asks Azure for the newest: each lives for a year."
   type        = string
-  default     = "asm-1-27"
+  default     = ""
+
+  validation {
+    condition     = !var.canary || var.aks_compute_name == "" || can(regex("^asm-\\d+-\\d+$", var.canary_mesh_revision))
+    error_message = "canary_mesh_revision is missing: `az aks mesh get-revisions --location <region>` lists them."
+  }
 }
 
 variable "k8s_ab_namespace" {

@@ -60,13 +60,13 @@ variable "compute_name" {
 variable "compute_size" {
   description = "Size of its nodes."
   type        = string
-  default     = "STANDARD_DS2_V2"
+  default     = "STANDARD_D2DS_V4"
 }
 
 variable "compute_priority" {
-  description = "Dedicated, or LowPriority: cheaper, and may be taken away."
+  description = "Dedicated, or LowPriority, which is Spot: at a price that varies, and nodes may be evicted."
   type        = string
-  default     = "LowPriority"
+  default     = "Dedicated"
 }
 
 variable "compute_max_nodes" {

@@ -13,16 +13,17 @@ override_resource {
 }
 
 variables {
-  base_name        = "MyUniqueML"
-  project          = "a-project"
-  location         = "westeurope"
-  resource_group   = "a-group"
-  workspace_name   = "a-workspace"
-  aks_compute_name = "a-cluster"
-  k8s_ab_namespace = "ab"
-  canary           = true
-  assign_roles     = true
-  principal_id     = "20000000-0000-0000-0000-000000000000"
+  base_name            = "MyUniqueML"
+  project              = "a-project"
+  location             = "westeurope"
+  resource_group       = "a-group"
+  workspace_name       = "a-workspace"
+  aks_compute_name     = "a-cluster"
+  k8s_ab_namespace     = "ab"
+  canary               = true
+  canary_mesh_revision = "asm-7-8"
+  assign_roles         = true
+  principal_id         = "20000000-0000-0000-0000-000000000000"
 }
 
 run "no_name_no_cluster" {
@@ -93,6 +94,19 @@ run "the_canary_has_a_mesh" {
   assert {
     condition     = azurerm_kubernetes_cluster.scoring[0].service_mesh_profile[0].external_ingress_gateway_enabled
     error_message = "The mesh needs a gateway to the outside."
+  }
+  assert {
+    condition     = azurerm_kubernetes_cluster.scoring[0].service_mesh_profile[0].revisions == tolist(["asm-7-8"])
+    error_message = "The mesh must begin with the revision that was asked for."
+  }
+}
+
+run "a_canary_without_a_revision_is_refused" {
+  command         = plan
+  expect_failures = [var.canary_mesh_revision]
+
+  variables {
+    canary_mesh_revision = ""
   }
 }
 

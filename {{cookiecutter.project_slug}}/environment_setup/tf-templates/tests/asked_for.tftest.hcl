@@ -48,8 +48,8 @@ run "a_cluster_where_it_is_asked_for" {
   variables {
     create_compute    = true
     compute_name      = "small"
-    compute_size      = "STANDARD_D2_V3"
-    compute_priority  = "Dedicated"
+    compute_size      = "STANDARD_D4DS_V4"
+    compute_priority  = "LowPriority"
     compute_max_nodes = 2
   }
 
@@ -58,7 +58,7 @@ run "a_cluster_where_it_is_asked_for" {
       azurerm_machine_learning_compute_cluster.training[0].name,
       azurerm_machine_learning_compute_cluster.training[0].vm_size,
       azurerm_machine_learning_compute_cluster.training[0].vm_priority,
-    ] == ["small", "STANDARD_D2_V3", "Dedicated"]
+    ] == ["small", "STANDARD_D4DS_V4", "LowPriority"]
     error_message = "The cluster is not the one that was asked for."
   }
 }
