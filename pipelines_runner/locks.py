@@ -46,11 +46,10 @@ class Locks:
         return turn
 
     def free(self, turn: Turn) -> None:
-        """End a stage, and let those go on that waited for no other."""
+        """End a stage, and let the first go on that waited for it."""
         self.held.remove(turn)
         for one in list(self.waiting):
-            before = self.waiting[: self.waiting.index(one)]
-            if not any(one.environments & other.environments for other in [*self.held, *before]):
+            if not any(one.environments & other.environments for other in self.held):
                 self.waiting.remove(one)
                 self.held.append(one)
                 one.waits = False

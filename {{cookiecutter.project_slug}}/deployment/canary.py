@@ -1,6 +1,6 @@
 """A move of a canary release: `move NAME` makes it and proves it; `same` tells whether there is anything to release.
 
-stages.py says what each move does. IMAGE and MODEL_VERSION say what is released, RELEASE_BUILD and GOING_BACK from which
+stages.py says what each move does. IMAGE and MODEL_VERSION say what is released, RELEASE_BUILD and GOING_BACK of which
 build; RESOURCE_GROUP, AKS_COMPUTE_NAME, K8S_AB_NAMESPACE and K8S_AB_HOST where.
 """
 
@@ -13,7 +13,7 @@ from environment_setup.azure_cli import AzureError, az, program, setting
 
 from . import cluster, image
 from .load_test import Answer, Service, first_key, report, shares
-from .stages import BLUE, GREEN, STAGES, Colour, State, after, is_released, told
+from .stages import BLUE, STAGES, Colour, State, after, is_released, told
 
 FIRST = next(iter(STAGES))
 ATTEMPTS = 6  # the gateway's pods hear of a change one after another
@@ -139,9 +139,9 @@ def remove_blue(then: State) -> None:
 
 
 def same(new: Colour) -> None:
-    """Tell the build whether green serves a release already, and answers as it should. Changes nothing."""
+    """Tell the build whether green serves a release already, and answers. Changes nothing."""
     serves = is_released(read(), new) and green_answers(new.version)
-    print(f"Version {new.version}, its image and settings {'serve: nothing' if serves else 'do not serve: something'} to deploy.")
+    print("It serves: nothing to deploy." if serves else f"Version {new.version} does not serve like this yet.")
     if "TF_BUILD" in os.environ:
         print(f"##vso[task.setvariable variable=SAME;isOutput=true]{str(serves).lower()}")
 

@@ -1,4 +1,4 @@
-"""The cluster that a canary release happens on: log in, read what runs, apply what kustomize builds, remove a colour."""
+"""The cluster that a canary release happens on: log in, read what runs, apply a state, remove a colour."""
 
 import hashlib
 import json
@@ -59,9 +59,7 @@ def run(name: str, *words: str) -> str:
         raise AzureError(f"{name} is not installed: `az aks install-cli` brings it.")
     left = ATTEMPTS if words[0] == "get" else 1
     while True:
-        ended = subprocess.run(
-            [path, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
+        ended = subprocess.run([path, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if not ended.returncode:
             return ended.stdout
         left -= 1

@@ -80,7 +80,7 @@ def need_new(name: str, colour: Colour | None, new: Colour) -> None:
 
 
 def stand_in(now: State, new: Colour) -> State:
-    """Where an earlier release stopped at blue, green gets the image that blue serves, with the settings of this one."""
+    """Where an earlier release stopped at blue, green gets blue's image, with the settings of this one."""
     if now.blue and now.serving == on(BLUE):
         return now._replace(green=now.blue._replace(settings=new.settings, ready=Ready.ALL))
     return now
@@ -130,7 +130,7 @@ def remove_blue(now: State, new: Colour) -> State:
 def rollback(now: State, new: Colour) -> State:
     """Give all traffic to a colour that has served it, if one answers; whatever stage failed.
 
-    Where blue has another release, and that has moved the traffic, it is left to that one. Otherwise what runs shows how
+    Where blue has another release, which has moved the traffic, it is left to that one. Otherwise what runs shows how
     far this release came. Both colours with the new one: green was taking over from blue, which has served it to
     everybody. Blue with an earlier one, and green with the same image: green was to stand in for blue. Else green still
     has what served before, and a single pod of that is better than the new release, which has failed.

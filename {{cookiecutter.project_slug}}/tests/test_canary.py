@@ -322,9 +322,7 @@ def test_what_serves_already_is_no_release_of_an_older_build(
     assert len(applied) == 1
 
 
-def test_an_image_of_another_repository_has_no_number(
-    applied: list[State], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_image_of_another_repository_has_no_number(applied: list[State], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELEASE_BUILD", "12")
 
     canary.move("stand_in", NEW._replace(image="another.azurecr.io/scoring@sha256:2"))
