@@ -29,7 +29,7 @@ def check_fully(one):
         build = one.run(BATCH, **asked)
         assert (build.result, deployed(build)) == ("Succeeded", {version}), told(build)
         azure = [step.told for step in build.steps() if step.written.get("task") == "AzureCLI@2"]
-        assert [call.partition("ml_service.")[2] for call in azure] == PROGRAMS
+        assert [call.partition("ml_service.")[2].strip() for call in azure] == PROGRAMS
     for asked in ({"after": one.ci[101]}, {"modelBuildId": 101}):
         build = one.run(BATCH, **asked)
         assert (build.result, scored(build)) == ("Succeeded", False), told(build)

@@ -104,13 +104,11 @@ def commands(project):
                 yield document.name, textwrap.dedent(re.sub(r"<[^<>\n]+>", "something", found[3]))
 
 
-@pytest.mark.tool("bash")
 def test_commands_in_emitted_documents_are_bash(project):
     for document, block in commands(project):
         assert run("bash", "-n", "-c", block) == "", f"{document}: {block}"
 
 
-@pytest.mark.tool("bash")
 def test_commands_in_emitted_documents_mean_the_same_to_an_interactive_bash(project):
     lines = [line for _, block in commands(project) for line in block.splitlines()]
     expand = 'set -o history -o histexpand; for line; do history -p -- "$line" || echo "refused: $line"; done'

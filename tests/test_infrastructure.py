@@ -879,7 +879,7 @@ def test_resources_are_deployed_from_main_alone_and_after_approval(pipelines, br
     assert build.result == "Succeeded"
     assert (build.stages["Deploy"].result == "Succeeded") == deploys
     assert {given["onTimeout"] for given in got if "onTimeout" in given} <= {"reject"}
-    called = [given.get("inlineScript", "approval").split("environment_setup.")[-1] for given in got]
+    called = [given.get("inlineScript", "approval").split("environment_setup.")[-1].strip() for given in got]
     assert called == ["arm plan", *(["approval", "arm deploy"] if deploys else [])]
 
 
@@ -889,7 +889,7 @@ def test_resources_are_removed_by_hand_after_approval(pipelines, defaults):
 
     assert text.count(": none") == 2
     assert [given["onTimeout"] for given in got if "onTimeout" in given] == ["reject"]
-    called = [given.get("inlineScript", "approval").split("environment_setup.")[-1] for given in got]
+    called = [given.get("inlineScript", "approval").split("environment_setup.")[-1].strip() for given in got]
     assert called == ["remove show", "approval", "remove delete"]
     assert build.job("Remove.remove").steps[-1].job.exported()["CONFIRMED"] == "mlops-RG"
 

@@ -42,6 +42,8 @@ def why_not(tool: str) -> str:
                 answer = ("", PROBES[tool](folder) or {})
             except Unable as reason:
                 answer = (str(reason), {})
+            except Exception as error:  # a tool may do anything: what cannot be read does not work
+                answer = (f"its probe ends with {error!r:.80}", {})
             told.write_text(json.dumps(answer), encoding="utf-8")
     why, variables = json.loads(told.read_text(encoding="utf-8"))
     os.environ.update(variables)
@@ -157,7 +159,8 @@ def kubectl(folder: Path) -> dict[str, str] | None:
 
 def terraform(folder: Path) -> dict[str, str]:
     """Terraform with the provider azurerm: the real one if it can be had, else one that knows its schema alone."""
-    told = json.loads(run("terraform", "version", "-json", cwd=folder))
+    told = run("terraform", "version", "-json", cwd=folder)
+    told = json.loads(told[told.index("{") :])  # it may warn of its settings before
     versions = (TEMPLATES / "versions.tf").read_text("utf-8")
     source, version = re.search(r'source += ("[^"]+")\s+version += ("[^"]+")', versions).groups()
     required = re.search(r'required_version += "[^"]+"', versions)[0]
