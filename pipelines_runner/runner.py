@@ -29,7 +29,7 @@ OF_A_STAGE = {"stage", "displayName", "dependsOn", "condition", "variables", "jo
 RUNTIME = re.compile(r"\$\[(.*)\]", re.DOTALL)
 NO_COMMIT = "0" * 40
 INVOKE = "ms-air-aiagility.vss-services-azureml.azureml-restApi-task.MLPublishedPipelineRestAPITask@0"
-ON_SERVER = {"Delay@1", "ManualValidation@1", INVOKE}  # tasks that run without an agent, and only so
+ON_SERVER = {"ManualValidation@1", INVOKE}  # tasks that run without an agent, and only so
 Tasks = Mapping[str, Callable[[Step], None]]
 
 
@@ -341,7 +341,7 @@ def as_job(written: Names) -> Names:
         raise PipelineError(f"{job['job']} is a keyword, and no name of a deployment job.")
     if not isinstance(job.get("environment"), str) or not re.fullmatch(r"[\w. -]+", job["environment"]):
         raise PipelineError(f"Deployment job {job['job']} names no environment.")
-    if job.get("pool") != "server" and not any("download" in step for step in job["steps"]):
+    if not any("download" in step for step in job["steps"]):
         raise PipelineError(f"Deployment job {job['job']} would download every artifact: it needs `download: none`.")
     return job
 

@@ -121,12 +121,6 @@ def fetch(step: Step, source: Path, target: Path) -> None:
     shutil.copytree(source, target, dirs_exist_ok=True)
 
 
-def delay(step: Step) -> None:
-    """Delay@1: nothing is waited for here."""
-    if not step.inputs("delayForMinutes")["delayForMinutes"].isdecimal():
-        raise PipelineError(f"{step.name!r}: a delay is a number of minutes.")
-
-
 TASKS = {
     "checkout": checkout,
     "script": script,
@@ -135,7 +129,6 @@ TASKS = {
     "publish": publish,
     "AzureCLI@2": azure_cli,
     "Cache@2": cache,
-    "Delay@1": delay,
     "DownloadPipelineArtifact@2": download_of_a_run,
     "PublishCodeCoverageResults@2": publish_coverage,
     "PublishTestResults@2": publish_test_results,

@@ -18,20 +18,20 @@ KEY = "key-of-the-service"
 ROWS = [[1.0, 2.0], [3.0, 4.0]]
 
 
-class Gateway(ThreadingHTTPServer):
-    """HTTPS on a free port of localhost; each request goes where the VirtualService sends it."""
+class Https(ThreadingHTTPServer):
+    """HTTPS on a free port of localhost, with the certificate that lies in a folder, or is made there."""
 
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
-        self.cluster, self.random = cluster, random.Random(3)  # noqa: S311
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, folder: Path, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
         self.certificate = folder / "certificate.pem"
         made = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
         names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
         files = ("-keyout", folder / "key.pem", "-out", self.certificate)
-        subprocess.run(["openssl", "req", "-x509", *made, *names, *files], check=True, capture_output=True)  # noqa: S607
+        if not self.certificate.exists():
+            subprocess.run(["openssl", "req", "-x509", *made, *names, *files], check=True, capture_output=True)  # noqa: S607
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate, folder / "key.pem")
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
@@ -43,6 +43,14 @@ class Gateway(ThreadingHTTPServer):
 
     def handle_error(self, *_) -> None:
         """Clients may go away."""
+
+
+class Gateway(Https):
+    """The gateway of a cluster: each request goes where the VirtualService sends it."""
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self.cluster, self.random = cluster, random.Random(3)  # noqa: S311
+        super().__init__(folder, Handler)
 
 
 class Handler(BaseHTTPRequestHandler):

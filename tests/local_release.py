@@ -2,14 +2,13 @@
 
 import json
 import os
-import ssl
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import local_az
@@ -68,38 +67,30 @@ class Services:
 class Gateway(local_cluster.Gateway):
     """The gateway of the cluster, with pods that run what their Deployment says."""
 
-    services: Services
-
-
-def proxied(handler, held, target, *, by_header, body):
-    """Answer as the pods of a colour do."""
-    colour = target["headers"]["response"]["set"]
-    runs = held["objects"].get(f"Deployment/{target['destination']['host']}")
-    (container,) = runs["spec"]["template"]["spec"]["containers"] if runs else [{"image": ""}]
-    authorization = handler.headers["authorization"]
-    status, told = handler.server.services.ask(container["image"], handler.path, body or None, authorization)
-    handler.answer(status, json.loads(told), **colour)
-
-
-class WebApp(ThreadingHTTPServer):
-    """HTTPS on a free port of localhost, in front of the image that the Web App is set to."""
-
-    daemon_threads = True
-
-    def __init__(self, services: Services, certificate: Path, key: Path) -> None:
+    def __init__(self, services: Services, cluster: local_cluster.Cluster, folder: Path) -> None:
         self.services = services
-        super().__init__(("127.0.0.1", 0), WebAppHandler)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        super().__init__(cluster, folder)
+        self.RequestHandlerClass = Pods
 
-    @property
-    def host(self) -> str:
-        return f"localhost:{self.server_port}"
 
-    def handle_error(self, *_) -> None:
-        """Clients may go away."""
+class Pods(local_cluster.Handler):
+    server: Gateway
+
+    def serve(self, held: dict, target: dict, *, by_header: bool, body: bytes) -> None:
+        colour = target["headers"]["response"]["set"]
+        runs = held["objects"].get(f"Deployment/{target['destination']['host']}")
+        (container,) = runs["spec"]["template"]["spec"]["containers"] if runs else [{"image": ""}]
+        asked = (container["image"], self.path, body or None, self.headers["authorization"])
+        status, told = self.server.services.ask(*asked)
+        self.answer(status, json.loads(told), **colour)
+
+
+class WebApp(local_cluster.Https):
+    """The front of App Service, before the image that the Web App is set to."""
+
+    def __init__(self, services: Services, folder: Path) -> None:
+        self.services = services
+        super().__init__(folder, WebAppHandler)
 
 
 class WebAppHandler(BaseHTTPRequestHandler):
@@ -132,11 +123,9 @@ class Azure:
         self.programs = local_cluster.install(folder, subscription)
         self.cluster = local_cluster.Cluster(folder)
         self.services = Services(folder, python, baked.answers["package_name"])
-        self.gateway = Gateway(self.cluster, folder)
-        self.gateway.services = self.services
-        self.gateway.RequestHandlerClass = type("Handler", (local_cluster.Handler,), {"serve": proxied})
+        self.gateway = Gateway(self.services, self.cluster, folder)
+        self.web_app = WebApp(self.services, folder)
         self.certificate = self.gateway.certificate
-        self.web_app = WebApp(self.services, self.certificate, folder / "key.pem")
         token = tokens.issue("t", "connection", 36000, aud="https://management.azure.com")
         login = {"accessToken": token, "expires_on": int(time.time()) + 36000, "tokenType": "Bearer"}
         app = {"linuxFxVersion": "DOCKER|r.azurecr.io/none@sha256:0", "sets": 0}

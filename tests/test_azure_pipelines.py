@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import pytest
 import yaml
-from conftest import bake
+from conftest import bake, run
 from local_azure import PATIENCE
 from local_pipelines import LOGIN, PREDEFINED, agent, azure_cli, edit, expanded, groups, repository, roots
 
 from azureml_emulator import tokens
 from azureml_emulator.session import Session, started
-from pipelines_runner.builds import answering
+from pipelines_runner.builds import TOKEN, answering
 from pipelines_runner.errors import PipelineError
 from pipelines_runner.job import report
 from pipelines_runner.runner import INVOKE, Agent
@@ -616,6 +616,23 @@ def find(organisation, version):
     """Return the first good build of ci.yml that handed on this version of the model, or none."""
     builds = [one for one in organisation.agent.builds if one.file.endswith("/ci.yml") and one.result != "Failed"]
     return next(one for one in builds if (model(one) or {"version": None})["version"] == version)
+
+
+def test_a_build_that_cannot_be_kept_is_a_warning(defaults, tmp_path):
+    root = repository(defaults, tmp_path / "repository", without=("tests", "docs"))
+    local = agent(defaults, root, tmp_path / "agent")
+    named = ("System.TeamProjectId", "System.DefinitionId", "Build.BuildId")
+    with answering(local):
+        told = {name.upper().replace(".", "_"): local.predefined.get(name, "7") for name in named}
+        told |= {"SYSTEM_COLLECTIONURI": local.predefined["System.CollectionUri"], "NO_PROXY": "127.0.0.1"}
+        words = (sys.executable, "-m", "ml_service.retention")
+        refused = run(*words, cwd=root, SYSTEM_ACCESSTOKEN="expired", **told)
+        kept = run(*words, cwd=root, SYSTEM_ACCESSTOKEN=TOKEN, **told)
+
+    assert "##vso[task.logissue type=warning]Azure DevOps answered 302" in refused
+    assert "Build 7 goes with the project's retention: choose Retain in its menu." in refused
+    assert "Build 7 is kept for 365 days." in kept
+    assert local.leases == {"7": [365]}
 
 
 @pytest.mark.slow

@@ -327,7 +327,6 @@ def test_an_artifact_that_an_attempt_has_published_cannot_be_published_again(age
         f"jobs:\n{JOB}  - script: &anchor echo\n",
         f"jobs:\n{JOB}  - script: echo\n    script: twice\n",
         f"jobs:\n{JOB}  - task: ManualValidation@1\n",
-        f"jobs:\n{JOB}  - task: Delay@1\n    inputs: {{delayForMinutes: '0'}}\n",
         f"lockBehavior: latest\njobs:\n{JOB}  - script: echo\n",
         "jobs:\n- job: one\n  pool: server\n  steps:\n  - script: echo\n",
     ],

@@ -9,7 +9,6 @@ from typing import Any
 from {{ cookiecutter.package_name }}.program import UserError
 
 LONGEST = 10_000_000  # bytes of an answer
-VERSION = "7.1"
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -32,7 +31,7 @@ def shown(value: object) -> str:
 
 def ask(path: str, body: Any = None) -> dict[str, Any] | None:
     """Return what Azure DevOps answers to a question, or to a body that is sent; None if there is no such thing."""
-    url = f"{setting('SYSTEM_COLLECTIONURI')}{setting('SYSTEM_TEAMPROJECTID')}/_apis/build/{path}?api-version={VERSION}"
+    url = f"{setting('SYSTEM_COLLECTIONURI')}{setting('SYSTEM_TEAMPROJECTID')}/_apis/build/{path}?api-version=7.1"
     headers = {"Authorization": f"Bearer {setting('SYSTEM_ACCESSTOKEN')}", "Accept": "application/json"}
     sent = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, sent, {**headers, "Content-Type": "application/json"})  # noqa: S310

@@ -13,10 +13,9 @@ log = logging.getLogger(__name__)
 DAYS = 365
 
 
-def keep(build: str, definition: str) -> None:
+def keep(build: int, pipeline: int) -> None:
     """Take a lease on a build."""
-    run, pipeline = int(build), int(definition)
-    lease = {"daysValid": DAYS, "definitionId": pipeline, "ownerId": "model", "protectPipeline": False, "runId": run}
+    lease = {"daysValid": DAYS, "definitionId": pipeline, "ownerId": "model", "protectPipeline": False, "runId": build}
     if ask("retention/leases", [lease]) is None:
         raise UserError("Azure DevOps knows no leases here.")
 
@@ -25,7 +24,7 @@ def main() -> None:
     build = setting("BUILD_BUILDID")
     with program():
         try:
-            keep(build, setting("SYSTEM_DEFINITIONID"))
+            keep(int(build), int(setting("SYSTEM_DEFINITIONID")))
             log.info("Build %s is kept for %d days.", build, DAYS)
         except (UserError, ValueError) as error:  # no reason to fail a build that has registered its model
             told = f"{error} Build {build} goes with the project's retention: choose Retain in its menu."

@@ -7,10 +7,8 @@ in <output>/records. Run again, it skips what is recorded: so a run that was kil
 import argparse
 import dataclasses
 import logging
-import sys
 import tempfile
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,34 +20,8 @@ from .program import UserError, program
 from .scoring import Service
 
 MAX_REJECTED = 0.01
-WIDTH = 30
 
 log = logging.getLogger(__name__)
-
-
-class Progress:
-    """How far a run is: a bar where somebody looks on, else nothing."""
-
-    def __init__(self, files: int) -> None:
-        self.files, self.done, self.rows = files, 0, 0
-        self.watched = sys.stderr.isatty()
-
-    def finish(self, rows: int) -> None:
-        """Count a file, and the rows of it that were looked at in this run."""
-        self.rows, self.done = self.rows + rows, self.done + 1
-        self.show()
-
-    def show(self, rows: int = 0) -> None:
-        """Draw the bar, with so many rows of the file that is being scored."""
-        if self.watched:
-            bar = "#" * (WIDTH * self.done // self.files)
-            line = f"\r[{bar:.<{WIDTH}}] {self.done} of {self.files} files, {self.rows + rows:,} rows"
-            print(line, end="", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """End the line of the bar."""
-        if self.watched:
-            print(file=sys.stderr)
 
 
 class Outcome(NamedTuple):
@@ -72,16 +44,14 @@ def run(service: Service, named: str, output: Output, overwrite: bool = False) -
     if last:
         told = ", ".join(sorted(map(shown, last)))
         log.info("A run began these and did not finish them, so they are scored last: %s.", told)
-    began, records, skipped = time.monotonic(), [], 0
-    with closing(Progress(len(files))) as progress:
-        for file in sorted(files, key=last.__contains__):
-            source = files[file]
-            record = batch_output.wanted(service, output, source, file)
-            earlier = None if overwrite else batch_output.scored_before(output, record)
-            skipped += earlier is not None
-            records.append(earlier or batch_output.score(service, output, source, record, progress.show))
-            progress.finish(0 if earlier else records[-1].rows + records[-1].rejected)
-        return Outcome(records, skipped, progress.rows, time.monotonic() - began, found.left_out)
+    began, records, skipped, rows = time.monotonic(), [], 0, 0
+    for file in sorted(files, key=last.__contains__):
+        record = batch_output.wanted(service, output, files[file], file)
+        earlier = None if overwrite else batch_output.scored_before(output, record)
+        skipped += earlier is not None
+        records.append(earlier or batch_output.score(service, output, files[file], record))
+        rows += 0 if earlier else records[-1].rows + records[-1].rejected
+    return Outcome(records, skipped, rows, time.monotonic() - began, found.left_out)
 
 
 def inputs(searched: Found, output: Output) -> dict[str, Path]:

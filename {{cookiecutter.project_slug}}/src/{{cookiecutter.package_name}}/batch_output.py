@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -115,9 +115,7 @@ def interrupted(output: Output) -> set[str]:
     return {file for file in began if not output.record(file).exists()}
 
 
-def score(
-    service: Service, output: Output, source: Path, record: Record, told: Callable[[int], None] = lambda rows: None
-) -> Record:
+def score(service: Service, output: Output, source: Path, record: Record) -> Record:
     """Score a file, and return its record. One that cannot be scored leaves no scores, and a record that says why.
 
     What cannot be written is a `UserError`: it would happen to the next file as well.
@@ -129,7 +127,7 @@ def score(
     with writing(scores), working(output.folder) as work:
         (work / BEGUN).write_bytes(os.fsencode(file))
         output.record(file).unlink(missing_ok=True)
-        job = Job(source, work, scores, rejected, output.keep_features, told)
+        job = Job(source, work, scores, rejected, output.keep_features)
         try:
             score_file(service, job)
             record = record._replace(rows=job.rows, rejected=job.bad)

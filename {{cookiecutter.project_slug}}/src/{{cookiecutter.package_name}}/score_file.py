@@ -1,7 +1,7 @@
 """Score one file, piece by piece: rows keep their order, and those that cannot be scored are set apart."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,7 +46,6 @@ class Job:
     scores: Path
     rejected: Path
     keep_features: bool = False
-    told: Callable[[int], None] = lambda rows: None
     rows: int = 0
     bad: int = 0
     scores_bytes: int = 0
@@ -86,7 +85,6 @@ def write(service: Service, job: Job, rows: pl.LazyFrame) -> None:
                 set_apart(job.source, bad, rejected)
                 job.bad += len(bad)
             job.rows += len(good)
-            job.told(job.rows + job.bad)
             yield good
 
     save(scored(), scores, form(job.scores))
