@@ -5,18 +5,17 @@ The key of a service of Azure ML is fetched from there; that of a Web App is rea
 
 import os
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
-
-from azureml.core import Webservice, Workspace
-from azureml.exceptions import WebserviceException
 
 from {{ cookiecutter.package_name }} import smoke_test
 from {{ cookiecutter.package_name }}.program import UserError
 
 from . import settings
 from .program import parser, persist, program
-from .workspace import get_workspace
+
+if TYPE_CHECKING:  # a Web App needs none of the SDK, which takes seconds to import
+    from azureml.core import Webservice, Workspace
 
 WEB_APP = "Webapp"
 TYPES = ("ACI", "AKS", WEB_APP)
@@ -33,7 +32,7 @@ class Address(NamedTuple):
         return self.url
 
 
-def address(service: Webservice) -> Address:
+def address(service: "Webservice") -> Address:
     """Return where a service of Azure ML is."""
     if not service.scoring_uri:
         raise UserError(f"Service {service.name} has no address; Azure ML says that it is {service.state}.")
@@ -41,8 +40,11 @@ def address(service: Webservice) -> Address:
     return Address(service.scoring_uri.removesuffix("/score"), keys[0])
 
 
-def of_service(workspace: Workspace, kind: str, name: str) -> Address:
+def of_service(workspace: "Workspace", kind: str, name: str) -> Address:
     """Return where the service of this name is."""
+    from azureml.core import Webservice  # noqa: PLC0415
+    from azureml.exceptions import WebserviceException  # noqa: PLC0415
+
     try:
         service = Webservice(workspace, name)
     except WebserviceException as error:
@@ -75,6 +77,8 @@ def main() -> None:
         if chosen.type == WEB_APP:
             where = of_web_app(chosen.service)
         else:
+            from .workspace import get_workspace  # noqa: PLC0415
+
             build = settings.read()
             where = persist(lambda: of_service(get_workspace(build), chosen.type, chosen.service))
         smoke_test.tell(smoke_test.within_bounds(where.url, where.key, attempts=chosen.attempts))
