@@ -84,7 +84,7 @@ class Delivery:
     def azure(self, step):
         step.inputs("azureSubscription", "scriptType", "scriptLocation", "inlineScript", *LOGIN)
         assert (step.job.sources / "ml_service").is_dir()
-        step.told = step.job.fill(step.written["inputs"]["inlineScript"])
+        step.told = step.job.fill(step.written["inputs"]["inlineScript"]).strip()
         if f"{step.job.sources.parent.name}/{step.name}" == self.failing:
             step.fail("to order")
         elif "deployment.image" in step.told:

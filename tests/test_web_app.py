@@ -498,7 +498,7 @@ def test_ctrl_c_goes_back_too(world):
         while world.image() == FORMER and started.poll() is None:
             time.sleep(0.05)
         started.send_signal(signal.SIGINT)
-        told = started.communicate(timeout=30)[1]
+        told = started.communicate(timeout=180)[1]
 
     assert (started.returncode, world.image()) == (1, FORMER)
     assert "It was interrupted. Its former image" in told
