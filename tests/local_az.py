@@ -108,7 +108,9 @@ def web_app(state: dict, words: list[str]) -> object:
     if path == "/config/web":
         return {"properties": {"linuxFxVersion": app["linuxFxVersion"], "acrUseManagedIdentityCreds": True}}
     if path == "/config/appsettings/list":
-        return {"properties": {"SCORING_KEYS": "@Microsoft.KeyVault(VaultName=v;SecretName=scoring-key)"}}
+        return {
+            "properties": {"SCORING_KEYS": f"@Microsoft.KeyVault(VaultName={state['vault']};SecretName=scoring-key)"}
+        }
     if path == "/config/configreferences/appsettings/SCORING_KEYS":
         return {"properties": {"status": "Resolved"}}
     return sys.exit(f"az {' '.join(words)}: not expected")

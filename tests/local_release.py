@@ -135,6 +135,7 @@ class Azure:
             "token": login,
             "token of the cluster": TOKEN,
             "keys": f"{KEY} another-key",
+            "vault": f"{baked.answers['base_name']}-AML-KV",
             "repositories": {},
             "ids": {},
             "run": {},

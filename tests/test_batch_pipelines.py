@@ -77,6 +77,13 @@ FAULTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def right(cookies_session, tmp_path_factory):
+    """See that nothing is found where nothing is wrong: otherwise every fault would be."""
+    check_fully(Delivery(bake(cookies_session, {}), tmp_path_factory.mktemp("right")))
+
+
+@pytest.mark.usefixtures("right")
 @pytest.mark.parametrize("delivery", ["with a deployment"], indirect=True)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found(delivery, fault):

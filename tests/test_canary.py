@@ -17,6 +17,7 @@ from pipelines_runner.job import report
 from pipelines_runner.locks import APPROVAL, LOCK, Locks
 from pipelines_runner.runner import RUNS
 from pipelines_runner.tasks import TASKS
+from pipelines_runner.templates import Expansion
 
 ANSWERS = {"aks": "canary", "deploy_aci": False, "batch_scoring": False}
 IMAGE = "uniqueamlcr.azurecr.io/diabetes-regression-scoring@sha256:{:064x}"
@@ -43,6 +44,7 @@ stages:
     - script: |
         echo "##vso[task.setvariable variable=MODEL_VERSION;isOutput=true]${{ parameters.version }}"
         echo "##vso[task.setvariable variable=BUILD;isOutput=true]${{ parameters.build }}"
+        echo "##vso[task.setvariable variable=COMMIT;isOutput=true]$(Build.SourceVersion)"
         echo "##vso[task.setvariable variable=GOING_BACK;isOutput=true]${{ lower(parameters.goingBack) }}"
       name: model
 - stage: Scoring_Image
@@ -436,11 +438,48 @@ def test_an_older_build_that_is_approved_late_replaces_nothing(serving):
     build = serving.start(2, 12).end()
 
     assert results(build) == stopped_at("Blue_Staging"), report(build.steps())
-    sentence = (
-        "error: Build 12 is older than what serves, build 15: nothing was deployed. To go back on purpose, start cd"
-    )
-    assert f"{sentence} with modelBuildId=12." in report(build.steps())
+    assert "error: Build 12 is older than what runs, build 15: it is not deployed. To go back" in report(build.steps())
     assert serving.cluster.read()["objects"] == before
+
+
+def test_what_a_later_build_leaves_alone_is_not_undone_by_an_older_release_under_way(serving):
+    """Build 15 wants what green serves, such as after a revert, while build 12 waits with its version in blue."""
+    older = serving.start(2, 12).until("Blue_50", APPROVAL)
+    serving.released(build_12=2, build_15=1)
+
+    build = older.end()
+
+    assert results(build) == stopped_at("Blue_50"), report(build.steps())
+    assert serving.cluster.told() == "blue 2 (0), green 1 (100)"
+
+
+def test_a_later_release_under_way_is_not_replaced_by_an_older_one(serving):
+    later = serving.start(3, 7).until("Blue_50", APPROVAL)
+    serving.released(build_7=3, build_6=2)
+
+    build = serving.start(2, 6).end()
+
+    assert results(build) == stopped_at("Blue_Staging"), report(build.steps())
+    assert results(later.end()) == ALL_SUCCEED
+    assert serving.cluster.told() == "green 3 (100)"
+
+
+def test_each_move_is_bounded_and_the_rollback_is_tried_again(baked, serving):
+    made = Expansion(baked.path).pipeline(".pipelines/cd.yml", {}, serving.agent.predefined, serving.agent.groups)
+    stages = {stage["stage"]: stage for stage in made["stages"]}
+
+    moves = [
+        (name, step)
+        for name in (*STAGES, "Rollback")
+        for job in stages[name]["jobs"]
+        for step in job["steps"]
+        if str(step.get("displayName")).startswith("Move ")
+    ]
+    assert len(moves) == 9
+    assert {float(step["timeoutInMinutes"]) for _, step in moves} == {20}
+    assert {(name, step.get("retryCountOnTaskFailure")) for name, step in moves if name == "Rollback"} == {
+        ("Rollback", 2.0)
+    }
 
 
 def test_going_back_on_purpose_is_a_release(serving):

@@ -318,7 +318,7 @@ def test_ten_is_ten_though_nine_is_more_as_text_and_eleven_is_newer(outcomes):
 # -- what is refused before anything is changed ---
 
 
-GOOD = {"name": MODEL, "version": 1, "metrics": {}, "model_digest": "0" * 64}
+GOOD = {"name": MODEL, "version": 1, "registered": True, "metrics": {}, "model_digest": "0" * 64, "workspace": "a/b"}
 
 
 @pytest.mark.parametrize(
@@ -331,6 +331,7 @@ GOOD = {"name": MODEL, "version": 1, "metrics": {}, "model_digest": "0" * 64}
         (json.dumps({**GOOD, "version": 0}), "model.json: version"),
         (json.dumps({**GOOD, "name": "a; b"}), "model.json: name"),
         (json.dumps({**GOOD, "latest": True}), "model.json: latest"),
+        (json.dumps({name: value for name, value in GOOD.items() if name != "workspace"}), "model.json: workspace"),
         (json.dumps(GOOD), "is not what model.json is about"),
         (json.dumps({**GOOD, "version": 99}), "has no version 99"),
         (json.dumps({**GOOD, "version": 8}), "was withdrawn since: choose another build."),

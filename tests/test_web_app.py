@@ -561,7 +561,7 @@ ORDER = [
         ["build-15"],
         ("12", "false"),
         "Build 12 is older than what serves, build 15: nothing was deployed. "
-        "To go back on purpose, start cd with modelBuildId=12.",
+        "To go back on purpose, start cd by hand with its modelBuildId; without one, cd brings the champion.",
         False,
         id="lower",
     ),

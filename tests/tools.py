@@ -95,13 +95,19 @@ def npm_ci(name: str, folder: Path) -> Path:
     return folder / "node_modules"
 
 
+def left(path: Path, command: str) -> None:
+    """Raise Unable unless a command that ended well left what it is there for."""
+    if not path.exists():
+        raise Unable(f"{command} leaves no {path.name}")
+
+
 def first_of(*ways) -> dict[str, str] | None:
     """Take the first way that works, or say why none does."""
     reasons = []
     for way in ways:
         try:
             return way()
-        except Unable as reason:
+        except (Unable, OSError, ValueError) as reason:
             reasons.append(str(reason))
     raise Unable("; ".join(reasons))
 
@@ -111,16 +117,19 @@ def first_of(*ways) -> dict[str, str] | None:
 
 def git(folder: Path) -> None:
     run("git", "init", "--quiet", "--initial-branch=main", cwd=folder)
+    left(folder / ".git" / "HEAD", "git init")
 
 
 def make(folder: Path) -> None:
-    (folder / "Makefile").write_text("all: ; @true\n", encoding="utf-8")
+    (folder / "Makefile").write_text("all: ; @touch made\n", encoding="utf-8")
     run("make", cwd=folder)
+    left(folder / "made", "make")
 
 
 def openssl(folder: Path) -> None:
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "key.pem")
     run("openssl", "req", "-x509", *key, "-subj", "/CN=a", "-addext", "subjectAltName=DNS:a", cwd=folder)
+    left(folder / "key.pem", "openssl req")
 
 
 def npm(folder: Path) -> None:
@@ -143,7 +152,7 @@ def kubectl(folder: Path) -> dict[str, str] | None:
     (folder / "map.yaml").write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}", encoding="utf-8")
 
     def kustomizes(program: str | Path) -> None:
-        if run(program, "kustomize", ".", cwd=folder).split()[-1] != "a":
+        if run(program, "kustomize", ".", cwd=folder).split()[-1:] != ["a"]:
             raise Unable("kubectl kustomize warns of what the manifests hold")
 
     def packaged() -> dict[str, str]:
@@ -215,7 +224,8 @@ def buildah(folder: Path) -> None:
     (folder / "file").touch()
     run("buildah", "from", "--name", name, "scratch", cwd=folder)
     try:
-        run("buildah", "copy", "--quiet", "--chown", "10001", name, "file", "/", cwd=folder)
+        if not run("buildah", "copy", "--chown", "10001", name, "file", "/", cwd=folder).strip():
+            raise Unable("buildah copy names nothing that it copied")
     finally:
         run("buildah", "rm", name, cwd=folder)
 

@@ -42,7 +42,8 @@ def stand_in(folder: Path, name: str, said: str) -> None:
 
 def faults(printed: str, results: ElementTree.Element) -> list[str]:
     """Return what is wrong with a run in which every test had to be skipped, and every tool to have its line."""
-    parts = {one.get("name"): {part.tag for part in one} for one in results.iter("testcase")}
+    cases = results.iter("testcase")
+    parts = {f"{one.get('classname')}::{one.get('name')}": {part.tag for part in one} for one in cases}
     wrong = [f"{name} ran" for name, tags in parts.items() if "skipped" not in tags or tags & {"failure", "error"}]
     told = re.findall(r"^Tests skipped for want of (\w+): [1-9]", printed, re.MULTILINE)
     wrong += [f"lines on {tool}: {told.count(tool)}" for tool in PROBES if told.count(tool) != 1]

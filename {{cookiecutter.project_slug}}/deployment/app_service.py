@@ -91,9 +91,9 @@ def check_key(app: App, vault: str) -> None:
     """Raise why the app cannot read the keys it asks callers for, with the command that mends it."""
     reference = f"@Microsoft.KeyVault(VaultName={vault};SecretName={SECRET})"
     settings = ask(app.id, "/config/appsettings/list", "post")["properties"]
-    if not settings.get(SETTING, "").startswith("@Microsoft.KeyVault("):
+    if settings.get(SETTING, "") != reference:
         mend = f'az webapp config appsettings set --ids {app.id} --settings "{SETTING}={reference}" --output none'
-        raise AzureError(f"{SETTING} of {app.host} is no reference to a secret: `{mend}` makes it one.")
+        raise AzureError(f"{SETTING} of {app.host} is no reference to {SECRET} of {vault}: `{mend}` makes it one.")
     secret = f"{app.id.partition('/providers/')[0]}/providers/Microsoft.KeyVault/vaults/{vault}/secrets/{SECRET}"
     remedies = {  # by what App Service says of a reference that it could not follow
         "AccessToKeyVaultDenied": assign("Key Vault Secrets User", app.identity or "", secret),

@@ -7,15 +7,17 @@ build; RESOURCE_GROUP, AKS_COMPUTE_NAME, K8S_AB_NAMESPACE and K8S_AB_HOST where.
 import argparse
 import os
 import time
+from collections.abc import Callable
 from http.client import HTTPException
+from typing import TypeVar
 
 from environment_setup.azure_cli import AzureError, az, program, setting
 
 from . import cluster, image
+from .image import tell_same
 from .load_test import Answer, Service, first_key, report, shares
 from .stages import BLUE, STAGES, Colour, State, after, is_released, told
 
-FIRST = next(iter(STAGES))
 ATTEMPTS = 6  # the gateway's pods hear of a change one after another
 SECONDS_BETWEEN = 10
 SECONDS_TO_PROVE = 180  # callers of a colour that hangs wait as long for the rollback
@@ -24,12 +26,13 @@ REQUESTS = 200
 WRONG_AT_MOST = 0.01
 OFF_AT_MOST = 0.2  # five standard deviations of half of 200
 IN_A_ROW = 3
+T = TypeVar("T")
 
 
 def move(name: str, new: Colour) -> None:
     """See what runs, decide, apply, and prove that what should be there is there, and answers."""
     now, installs = read(), STAGES[name].installs
-    if name == FIRST and not is_released(now, new):
+    if name not in ("remove_blue", "rollback") and not is_released(now, new):
         check_order(now, new)
     then = after(name, now, new)
     if then is None:
@@ -54,14 +57,17 @@ def read() -> State:
 
 
 def check_order(now: State, new: Colour) -> None:
-    """Raise if a later build serves, unless somebody goes back on purpose. Another repository has other numbers."""
+    """Raise if a later build is there, unless somebody goes back on purpose. Another repository has other numbers.
+
+    It may have come while this release waited for an approval, so every move asks.
+    """
     build, repository = image.release_build(), new.image.partition("@")[0]
-    serving = [getattr(now, colour).image for colour in now.serving if getattr(now, colour)]
-    serves = max((image.number(one) for one in serving if build and one.partition("@")[0] == repository), default=0)
-    if serves > build and os.environ.get("GOING_BACK", "").strip().lower() != "true":
+    others = [one.image for one in (now.blue, now.green) if one and one.release != new.release]
+    later = max((image.number(one) for one in others if build and one.partition("@")[0] == repository), default=0)
+    if later > build and os.environ.get("GOING_BACK", "").strip().lower() != "true":
         raise AzureError(
-            f"Build {build} is older than what serves, build {serves}: nothing was deployed. "
-            f"To go back on purpose, start cd with modelBuildId={build}."
+            f"Build {build} is older than what runs, build {later}: it is not deployed. "
+            "To go back on purpose, start cd by hand with its modelBuildId; without one, cd brings the champion."
         )
 
 
@@ -138,12 +144,11 @@ def remove_blue(then: State) -> None:
     read()
 
 
-def same(new: Colour) -> None:
-    """Tell the build whether green serves a release already, and answers. Changes nothing."""
+def same(new: Colour) -> bool:
+    """Tell whether green serves a release already, and answers. Changes nothing."""
     serves = is_released(read(), new) and green_answers(new.version)
     print("It serves: nothing to deploy." if serves else f"Version {new.version} does not serve like this yet.")
-    if "TF_BUILD" in os.environ:
-        print(f"##vso[task.setvariable variable=SAME;isOutput=true]{str(serves).lower()}")
+    return serves
 
 
 def green_answers(version: str) -> bool:
@@ -163,12 +168,17 @@ def main() -> None:
     actions.add_parser("same")
     arguments = parser.parse_args()
     with program():
-        new = Colour(setting("IMAGE"), setting("MODEL_VERSION"), cluster.settings())
-        with cluster.logged_in():
-            if arguments.action == "same":
-                same(new)
-            else:
-                move(arguments.name, new)
+        if arguments.action == "same":
+            tell_same(lambda: released(same))
+        else:
+            released(lambda new: move(arguments.name, new))
+
+
+def released(action: Callable[[Colour], T]) -> T:
+    """Do something about what the environment says is released, logged in to the cluster."""
+    new = Colour(setting("IMAGE"), setting("MODEL_VERSION"), cluster.settings())
+    with cluster.logged_in():
+        return action(new)
 
 
 if __name__ == "__main__":

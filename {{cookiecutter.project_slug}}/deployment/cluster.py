@@ -24,6 +24,7 @@ SETTINGS, MOVED_BY = "settings", "moved-by"
 OF_A_COLOUR = "deployment,service,poddisruptionbudget,networkpolicy"
 SECONDS_TO_ROLL_OUT = 600
 SECONDS_PER_REQUEST = 60
+LONGEST = SECONDS_TO_ROLL_OUT + SECONDS_PER_REQUEST  # after which the step fails, and may be tried again
 ATTEMPTS = 4
 SECONDS_BETWEEN = 5
 IN_PASSING = re.compile(
@@ -42,9 +43,9 @@ def logged_in() -> Iterator[None]:
         config = Path(folder) / "config"
         os.environ["KUBECONFIG"] = str(config)
         group, cluster = setting("RESOURCE_GROUP"), setting("AKS_COMPUTE_NAME")
-        show("aks", "get-credentials", "--resource-group", group, "--name", cluster, "--file", str(config))
+        show("aks", "get-credentials", "--resource-group", group, "--name", cluster, "--file", str(config), seconds=120)
         told = json.loads(run("kubectl", "config", "view", "--raw", "--output", "json"))
-        token = az("account", "get-access-token", "--resource", AKS, "--query", "accessToken")
+        token = az("account", "get-access-token", "--resource", AKS, "--query", "accessToken", seconds=120)
         for one in told["users"]:
             one["user"] = {"token": token}
         config.chmod(0o600)
@@ -59,7 +60,12 @@ def run(name: str, *words: str) -> str:
         raise AzureError(f"{name} is not installed: `az aks install-cli` brings it.")
     left = ATTEMPTS if words[0] == "get" else 1
     while True:
-        ended = subprocess.run([path, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        try:
+            ended = subprocess.run(
+                [path, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LONGEST, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise AzureError(f"{name} {' '.join(words[:2])} does not end within {LONGEST} s.") from error
         if not ended.returncode:
             return ended.stdout
         left -= 1

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,17 @@ def content(image: str) -> str:
     """Return the tag that tells the content of an image; blank if it has not just one."""
     found = [tag for tag in tags_of(image) if CONTENT.fullmatch(tag)]
     return found[0] if len(found) == 1 else ""
+
+
+def tell_same(compare: Callable[[], bool]) -> None:
+    """Tell the build whether a target serves a release already. One that cannot be asked does not, and fails later."""
+    try:
+        same = compare()
+    except AzureError as error:
+        same = False
+        print(f"{'##vso[task.logissue type=warning]' if 'TF_BUILD' in os.environ else ''}{error}")
+    if "TF_BUILD" in os.environ:
+        print(f"##vso[task.setvariable variable=SAME;isOutput=true]{str(same).lower()}")
 
 
 def build(registry: str, repository: str, names: list[str]) -> dict[str, Any]:

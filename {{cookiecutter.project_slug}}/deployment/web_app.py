@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from deployment import app_service
 from deployment.app_service import App
-from deployment.image import content, judged, number, release_build
+from deployment.image import content, judged, number, release_build, tell_same
 from environment_setup.azure_cli import AzureError, program, setting
 
 SETTLED = 3  # good answers in a row
@@ -121,10 +121,10 @@ def check_order(former: str, image: str) -> None:
     elif serves > build and os.environ.get("GOING_BACK", "").strip().lower() != "true":
         raise AzureError(
             f"Build {build} is older than what serves, build {serves}: nothing was deployed. "
-            f"To go back on purpose, start cd with modelBuildId={build}."
+            "To go back on purpose, start cd by hand with its modelBuildId; without one, cd brings the champion."
         )
     elif serves > build:
-        print(f"Going back to build {build} from build {serves}.", flush=True)
+        print(f"Going back from build {serves}.", flush=True)
 
 
 def deploy(app: App, image: str, model: str, key: str, patience: Patience) -> None:
@@ -162,24 +162,31 @@ def main() -> None:
     parser.add_argument("--every", default=5.0, type=float, help="seconds between two questions (%(default)s)")
     arguments = parser.parse_args()
     with program():
-        image, (name, version) = arguments.image, judged(arguments.model)
-        app, vault = app_service.find(), f"{setting('BASE_NAME')}-AML-KV"
-        app_service.check_pull(app, image)
-        app_service.check_key(app, vault)
-        if not (tag := content(image)):
-            raise AzureError(f"{image} has not the one tag that `python -m deployment.image` gives: run that anew.")
-        model, former = shown(name, version, tag), app_service.image(app)
-        equal = former == image or (near(former, image) and content(former) == tag)
-        if same := equal and answers(model, app.host, arguments.every):
-            print(f"{app.host} serves {model}: nothing to deploy.")
-        elif arguments.action == "same":
-            print(f"{app.host} answers: {serving(app.host) or 'no model'}. To be deployed: {model}.")
+        if arguments.action == "same":
+            tell_same(lambda: release(arguments))
         else:
-            key = app_service.key(vault)
-            deploy(app, image, model, key, Patience(arguments.timeout, arguments.every))
-            print(f"{model} serves at https://{app.host}/score.")
-        if arguments.action == "same" and "TF_BUILD" in os.environ:
-            print(f"##vso[task.setvariable variable=SAME;isOutput=true]{str(same).lower()}")
+            release(arguments)
+
+
+def release(arguments: argparse.Namespace) -> bool:
+    """Deploy the image unless it serves already, which is what is returned; or only tell whether it does."""
+    image, (name, version) = arguments.image, judged(arguments.model)
+    app, vault = app_service.find(), f"{setting('BASE_NAME')}-AML-KV"
+    app_service.check_pull(app, image)
+    app_service.check_key(app, vault)
+    if not (tag := content(image)):
+        raise AzureError(f"{image} has not the one tag that `python -m deployment.image` gives: run that anew.")
+    model, former = shown(name, version, tag), app_service.image(app)
+    equal = former == image or (near(former, image) and content(former) == tag)
+    if same := equal and answers(model, app.host, arguments.every):
+        print(f"{app.host} serves {model}: nothing to deploy.")
+    elif arguments.action == "same":
+        print(f"{app.host} answers: {serving(app.host) or 'no model'}. To be deployed: {model}.")
+    else:
+        key = app_service.key(vault)
+        deploy(app, image, model, key, Patience(arguments.timeout, arguments.every))
+        print(f"{model} serves at https://{app.host}/score.")
+    return same
 
 
 if __name__ == "__main__":

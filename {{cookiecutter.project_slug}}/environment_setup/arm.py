@@ -68,7 +68,7 @@ def plan(group: str, resources: list[dict[str, Any]] | None) -> None:
     there = find(resources, WORKSPACE, setting("WORKSPACE_NAME"))
     level = () if there else ("--validation-level", "Template")
     what_if = ("deployment", "group", "what-if", "--resource-group", group)
-    show(*what_if, *environment())
+    show(*what_if, *template("cloud-environment", f"workspaceName={setting('WORKSPACE_NAME')}"))
     for words in targets(resources):
         show(*what_if, *words, *level)
 
@@ -78,12 +78,9 @@ def deploy(group: str, resources: list[dict[str, Any]] | None) -> None:
     if resources is None:
         tags = ("--tags", f"project={setting('PROJECT')}")
         az("group", "create", "--name", group, "--location", setting("LOCATION"), *tags)
-    for words in [environment(), *targets(resources or [])]:
+    environment = template("cloud-environment", f"workspaceName={setting('WORKSPACE_NAME')}")
+    for words in [environment, *targets(resources or [])]:
         show("deployment", "group", "create", "--output", "table", "--resource-group", group, *words)
-
-
-def environment() -> list[str]:
-    return template("cloud-environment", f"workspaceName={setting('WORKSPACE_NAME')}")
 
 
 def main() -> None:

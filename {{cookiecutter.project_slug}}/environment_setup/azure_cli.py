@@ -23,10 +23,17 @@ def program_path() -> str:
     raise AzureError("The Azure CLI is not installed: learn.microsoft.com/cli/azure/install-azure-cli.")
 
 
-def az(*words: str) -> Any:
+def run(*words: str, seconds: float, captures: bool) -> subprocess.CompletedProcess[str]:
+    command, quiet = [program_path(), *words, "--only-show-errors"], subprocess.DEVNULL
+    try:
+        return subprocess.run(command, stdin=quiet, capture_output=captures, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise AzureError(f"az {' '.join(words[:3])} does not end within {seconds:.0f} s.") from error
+
+
+def az(*words: str, seconds: float = 3600) -> Any:
     """Return what a command answers, as JSON."""
-    command = [program_path(), *words, "--output", "json", "--only-show-errors"]
-    ended = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, text=True, check=False)
+    ended = run(*words, "--output", "json", seconds=seconds, captures=True)
     if ended.returncode:
         raise AzureError(f"az {' '.join(words[:3])}: {ended.stderr.strip()[-1000:]}")
     try:
@@ -35,10 +42,9 @@ def az(*words: str) -> Any:
         raise AzureError(f"az {' '.join(words[:3])} did not answer JSON: {ended.stdout.strip()[:200]!r}") from error
 
 
-def show(*words: str) -> None:
+def show(*words: str, seconds: float = 3600) -> None:
     """Run a command that prints for people."""
-    ended = subprocess.run([program_path(), *words, "--only-show-errors"], stdin=subprocess.DEVNULL, check=False)
-    if ended.returncode:
+    if run(*words, seconds=seconds, captures=False).returncode:
         raise AzureError(f"az {' '.join(words[:3])} failed: see above.")
 
 

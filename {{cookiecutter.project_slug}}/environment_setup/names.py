@@ -1,6 +1,7 @@
 """Names that no two resources in the world may share: *Plan* asks whether they are free, before anybody approves."""
 
 import json
+import re
 from typing import Any
 
 from environment_setup.azure_cli import AzureError, az
@@ -59,7 +60,13 @@ def refusal(kind: str, name: str) -> str:
     """Return why a name cannot be had. `az keyvault check-name` knows no vaults, so that Azure itself is asked."""
     provider = "/subscriptions/{subscriptionId}/providers/" + kind.partition("/")[0]  # the CLI fills the id in
     url, body = f"{provider}/checkNameAvailability?api-version={API[kind]}", json.dumps({"name": name, "type": kind})
-    answer = az("rest", "--method", "post", "--url", url, "--body", body)
+    try:
+        answer = az("rest", "--method", "post", "--url", url, "--body", body)
+    except AzureError as error:  # as Azure says it where nobody has used the provider yet
+        if not re.search("SubscriptionNotFound|MissingSubscriptionRegistration", str(error)):
+            raise
+        register = f"az provider register --namespace {kind.partition('/')[0]}"
+        raise AzureError(f"{error} If the subscription is the right one, run `{register}`, and this again.") from error
     return "" if answer["nameAvailable"] else str(answer.get("reason") or "AlreadyExists")
 
 

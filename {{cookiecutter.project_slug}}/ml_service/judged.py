@@ -55,6 +55,8 @@ def in_service(client: MlflowClient, name: str, number: int) -> Version:
     version = registry.numbered(client, name, number)
     if registry.WITHDRAWN in version.tags:
         raise UserError(f"The build handed on {version}, which was withdrawn since: choose another build.")
+    if "model_digest" not in version.tags:
+        raise UserError(f"{version} has no tag model_digest, so no build has judged it: withdraw it, and train anew.")
     return version
 
 
@@ -78,8 +80,9 @@ def main() -> None:
         if champion is None:
             log.info("Model %s has no version that may serve: nothing to do.", azure.model_name)
             return
+        champion = in_service(client, champion.name, champion.number)
         named = {"name": champion.name, "version": champion.number, "workspace": azure.workspace}
-        told = {**named, "registered": False, "metrics": {}, "model_digest": champion.tags.get("model_digest", "")}
+        told = {**named, "registered": False, "metrics": {}, "model_digest": champion.tags["model_digest"]}
         write(chosen.output, Judged.model_validate(told))
         log.info("The champion is %s.", champion)
 

@@ -304,7 +304,7 @@ def test_an_older_build_never_replaces_a_later_one_by_chance(
     applied.append(applied[-1]._replace(green=green._replace(**serves)))
     before = len(applied)
 
-    with pytest.raises(AzureError, match=r"^Build 12 is older than what serves, build 15: nothing was deployed\. "):
+    with pytest.raises(AzureError, match=r"^Build 12 is older than what runs, build 15: it is not deployed\. "):
         canary.move("stand_in", NEW)
     assert len(applied) == before
 
