@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from deployment import image
@@ -187,3 +188,16 @@ def test_a_folder_without_a_model_is_refused(project: Path, missing: str) -> Non
 
     with pytest.raises(AzureError, match="holds no model: `python -m"):
         staged()
+
+
+@pytest.mark.parametrize(("answer", "told"), [(True, "true"), (False, "false"), (AzureError("No way."), "false")])
+def test_a_target_that_cannot_be_compared_is_not_the_same_and_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: bool | AzureError, told: str
+) -> None:
+    monkeypatch.setenv("TF_BUILD", "True")
+
+    image.tell_same(Mock(side_effect=[answer]))
+
+    printed = capsys.readouterr().out
+    assert f"##vso[task.setvariable variable=SAME;isOutput=true]{told}\n" in printed
+    assert ("##vso[task.logissue type=warning]No way." in printed) == isinstance(answer, AzureError)
