@@ -426,7 +426,7 @@ FAULTS = {
     "takes a failed ACI for a good one": (CD, "'Skipped')", "'Skipped', 'Failed')"),
     "blind to an empty name": (CD, "      ne(variables['AKS_DEPLOYMENT_NAME'], '')", "      true"),
     "asks whether all went well before": (CD, "      not(canceled()),\n", "      succeeded(),\n"),
-    "does not wait for the image": (CD, "dependsOn: Scoring_Image", "dependsOn: Model"),
+    "does not wait for the image": (CD, "  - Model\n  - Scoring_Image\n", "  - Model\n"),
     "no model is an error": (
         f"{TEMPLATES}model.yml",
         "      artifact: model\n      condition: and(succeeded(), eq(variables['model.FOUND'], 'true'))\n",
@@ -451,7 +451,7 @@ FAULTS = {
     "blind to what serves": (CD, "      ne(dependencies.Scoring_Image.outputs['compare.web_app.SAME'], 'true'),\n", ""),
     "the latest model": (f"{TEMPLATES}model.yml", "runId: $(MODEL_OF)", "runId: $(resources.pipeline.ci.runID)"),
     "any latest model": (f"{TEMPLATES}model.yml", "runVersion: specific", "runVersion: latest"),
-    "no token": (f"{TEMPLATES}model.yml", "      env:\n        SYSTEM_ACCESSTOKEN: $(System.AccessToken)\n", ""),
+    "no token": (f"{TEMPLATES}model.yml", "        env:\n          SYSTEM_ACCESSTOKEN: $(System.AccessToken)\n", ""),
     "model.json somewhere else": (f"{TEMPLATES}model-file.yml", '/model.json" model.json', '/model.json" models.json'),
     "no environment": (f"{TEMPLATES}deploy-aks.yml", "    environment: ${{ variables.PROJECT }}-aks\n", ""),
     "no sources": (f"{TEMPLATES}set-up.yml", "- checkout: self\n", "- checkout: none\n"),
@@ -479,8 +479,8 @@ def check_fully(one):
         (job,) = build.stages[stage].jobs.values()
         assert job.environment.startswith("diabetes-regression-")
         assert "Take the code of the build" in [step.name for step in job.steps]
-    build = one.run(modelBuildId=100)
-    assert (deployed(build), carries(build)[1:]) == ({9}, (f"{100:040}", "true"))
+    build = one.run(modelBuildId=102)
+    assert (deployed(build), carries(build)[1:]) == ({10}, (f"{102:040}", "true"))
     assert {step.result for step in build.steps() if step.name == "Take the code of the build"} == {"Succeeded"}
     assert carries(build)[0] == build.number
     one.ended(104, judged(9, model_digest="x"))

@@ -566,7 +566,7 @@ ORDER = [
         id="lower",
     ),
     pytest.param(["build-15"], ("12", "$(GOING_BACK)"), "what serves, build 15: ", False, id="nobody_said_back"),
-    pytest.param(["build-15"], ("12", "True"), "Going back to build 12 from build 15.", True, id="lower_going_back"),
+    pytest.param(["build-15"], ("12", "True"), "Going back from build 15.", True, id="lower_going_back"),
     pytest.param(["build-15"], ("", ""), "", True, id="by_hand"),
     pytest.param(
         ["build-15"], ("twelve", ""), "RELEASE_BUILD is 'twelve': it must be the number", False, id="no_build"
@@ -633,13 +633,14 @@ def test_another_image_of_the_same_version_is_to_be_deployed(world):
     assert "SAME;isOutput=true]false" in world.same(SECOND)
 
 
-def test_what_is_missing_is_told_before_anybody_has_to_approve(world):
-    world.set(image=f"DOCKER|{NEW}", settings={})
+@pytest.mark.parametrize("reference", ["", "@Microsoft.KeyVault(VaultName=another;SecretName=scoring-key)"])
+def test_what_is_missing_is_told_before_anybody_has_to_approve(world, reference):
+    world.set(image=f"DOCKER|{NEW}", settings={"SCORING_KEYS": reference})
 
-    told = world.same(NEW, code=1)
+    told = world.same(NEW)
 
-    assert "error: SCORING_KEYS of localhost" in told
-    assert "##vso" not in told
+    assert "##vso[task.logissue type=warning]SCORING_KEYS of localhost" in told
+    assert "##vso[task.setvariable variable=SAME;isOutput=true]false" in told
 
 
 IDENTITY = "--assignee-object-id an-identity --assignee-principal-type ServicePrincipal"
