@@ -336,7 +336,7 @@ GOOD = {"name": MODEL, "version": 1, "registered": True, "metrics": {}, "model_d
         (json.dumps({**GOOD, "version": 99}), "has no version 99"),
         (json.dumps({**GOOD, "version": 8}), "was withdrawn since: choose another build."),
     ],
-    ids=["missing", "no json", "half", "text", "zero", "words", "more", "another", "unknown", "withdrawn"],
+    ids=["missing", "no json", "half", "text", "zero", "words", "more", "nowhere", "another", "unknown", "withdrawn"],
 )
 @pytest.mark.parametrize("verb", ["deploy", "fetch"])
 def test_only_a_version_that_was_judged_and_is_not_withdrawn_is_taken(azure, verb, content, told):
