@@ -30,6 +30,7 @@ AKS_URL = f"https://diabetes-regression.eastus.cloudapp.azure.com/api/v1/service
 URLS = {ACI: ACI_URL, AKS: AKS_URL}
 NAMES = {"ACI_DEPLOYMENT_NAME": ACI, "AKS_DEPLOYMENT_NAME": AKS, "AKS_COMPUTE_NAME": "cluster", "BUILD_BUILDID": "7"}
 MODEL = "diabetes-regression"
+GOOD = {"name": MODEL, "version": 1, "registered": True, "metrics": {}, "model_digest": "0" * 64, "workspace": "a/b"}
 
 
 class Outcome(NamedTuple):
@@ -62,7 +63,7 @@ class Azure:
 
     def judge(self, number):
         """Write model.json as a build does that judged this version."""
-        judged = {"name": MODEL, "version": number, "metrics": {"mse": 1.0}, "model_digest": self.digests[number]}
+        judged = {**GOOD, "version": number, "metrics": {"mse": 1.0}, "model_digest": self.digests[number]}
         (self.project.path / "model.json").write_text(json.dumps(judged), encoding="utf-8")
 
     def deploy(self, number, target="aci", code=0, **settings):
@@ -316,9 +317,6 @@ def test_ten_is_ten_though_nine_is_more_as_text_and_eleven_is_newer(outcomes):
 
 
 # -- what is refused before anything is changed ---
-
-
-GOOD = {"name": MODEL, "version": 1, "registered": True, "metrics": {}, "model_digest": "0" * 64, "workspace": "a/b"}
 
 
 @pytest.mark.parametrize(
