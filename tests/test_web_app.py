@@ -560,7 +560,7 @@ ORDER = [
     pytest.param(
         ["build-15"],
         ("12", "false"),
-        "Build 12 is older than what serves, build 15: nothing was deployed. "
+        "Build 12 is older than what serves, build 15: it is not deployed. "
         "To go back on purpose, start cd by hand with its modelBuildId; without one, cd brings the champion.",
         False,
         id="lower",
@@ -582,7 +582,6 @@ def test_a_later_build_is_replaced_by_an_older_one_only_on_purpose(world, tags, 
 
     assert said in told
     assert ("Going back" in told) == said.startswith("Going back")
-    assert "knows no build" not in told
     assert world.image() == (NEW if deployed else FORMER)
     assert len(world.changes()) == deployed
 
@@ -592,9 +591,8 @@ def test_an_image_that_the_registry_has_no_more_has_no_number(world, runs):
     world.set(image=f"DOCKER|{runs}")
     world.forget(runs)
 
-    told = world.deploy(NEW, **LATER)
+    world.deploy(NEW, **LATER)
 
-    assert f"The registry knows no build of {runs}: any may replace it." in told
     assert world.image() == NEW
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,24 @@ def tags_of(image: str) -> list[str]:
 def number(image: str) -> int:
     """Return the number of the latest build that released an image; 0 if none did."""
     return max((int(found[1]) for tag in tags_of(image) if (found := BUILD.fullmatch(tag))), default=0)
+
+
+def one_registry(image: str, other: str) -> bool:
+    return image.partition("/")[0] == other.partition("/")[0]
+
+
+def check_order(former: Iterable[str], image: str) -> None:
+    """Raise that a later build serves, unless somebody goes back on purpose. Another registry is not asked."""
+    build = release_build()
+    later = max((number(one) for one in former if build and one_registry(one, image)), default=0)
+    if later <= build:
+        return
+    if os.environ.get("GOING_BACK", "").strip().lower() != "true":
+        raise AzureError(
+            f"Build {build} is older than what serves, build {later}: it is not deployed. "
+            "To go back on purpose, start cd by hand with its modelBuildId; without one, cd brings the champion."
+        )
+    print(f"Going back from build {later}.", flush=True)
 
 
 def content(image: str) -> str:

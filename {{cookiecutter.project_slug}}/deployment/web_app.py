@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from deployment import app_service
 from deployment.app_service import App
-from deployment.image import content, judged, number, release_build, tell_same
+from deployment.image import check_order, content, judged, one_registry, tell_same
 from environment_setup.azure_cli import AzureError, program, setting
 
 SETTLED = 3  # good answers in a row
@@ -105,32 +105,10 @@ def put_back(app: App, former: str, image: str, before: str | None, patience: Pa
     return f"Its former image {former} was put back: {before} serves again."
 
 
-def near(former: str, image: str) -> bool:
-    """Say whether two images are in one registry. No other is asked about its own."""
-    return former.partition("/")[0] == image.partition("/")[0]
-
-
-def check_order(former: str, image: str) -> None:
-    """Raise that what serves is of a later build, unless somebody goes back on purpose."""
-    build = release_build()
-    if not build:
-        return
-    serves = number(former) if near(former, image) else 0
-    if not serves:
-        print(f"The registry knows no build of {former}: any may replace it.", flush=True)
-    elif serves > build and os.environ.get("GOING_BACK", "").strip().lower() != "true":
-        raise AzureError(
-            f"Build {build} is older than what serves, build {serves}: nothing was deployed. "
-            "To go back on purpose, start cd by hand with its modelBuildId; without one, cd brings the champion."
-        )
-    elif serves > build:
-        print(f"Going back from build {serves}.", flush=True)
-
-
 def deploy(app: App, image: str, model: str, key: str, patience: Patience) -> None:
     """Set the image and prove it. Whatever goes wrong, the former image is put back."""
     former = app_service.image(app)
-    check_order(former, image)
+    check_order([former], image)
     before = served_before(app.host, patience)
     print(f"{app.host} runs {former}, which answers: {before or 'no model'}.", flush=True)
     try:
@@ -177,7 +155,7 @@ def release(arguments: argparse.Namespace) -> bool:
     if not (tag := content(image)):
         raise AzureError(f"{image} has not the one tag that `python -m deployment.image` gives: run that anew.")
     model, former = shown(name, version, tag), app_service.image(app)
-    equal = former == image or (near(former, image) and content(former) == tag)
+    equal = former == image or (one_registry(former, image) and content(former) == tag)
     if same := equal and answers(model, app.host, arguments.every):
         print(f"{app.host} serves {model}: nothing to deploy.")
     elif arguments.action == "same":

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from deployment import canary, cluster, load_test
+from deployment import canary, cluster, image, load_test
 from deployment.load_test import Answer
 from deployment.stages import BLUE, GREEN, Colour, Ready, State, on
 from environment_setup.azure_cli import AzureError
@@ -271,7 +271,7 @@ def applied(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     held, numbers = [State(None, Colour(f"{REPOSITORY}@sha256:1", "1", "settings"), on(GREEN))], {"sha256:1": 15}
     monkeypatch.setattr(cluster, "read", lambda: held[-1])
     monkeypatch.setattr(cluster, "apply", lambda _, then: held.append(then))
-    monkeypatch.setattr(canary.image, "number", lambda image: numbers.get(image.partition("@")[2], 0))
+    monkeypatch.setattr(image, "number", lambda image: numbers.get(image.partition("@")[2], 0))
     monkeypatch.setattr(canary, "check", lambda *_: None)
     return held
 
@@ -304,7 +304,7 @@ def test_an_older_build_never_replaces_a_later_one_by_chance(
     applied.append(applied[-1]._replace(green=green._replace(**serves)))
     before = len(applied)
 
-    with pytest.raises(AzureError, match=r"^Build 12 is older than what runs, build 15: it is not deployed\. "):
+    with pytest.raises(AzureError, match=r"^Build 12 is older than what serves, build 15: it is not deployed\. "):
         canary.move("stand_in", NEW)
     assert len(applied) == before
 
