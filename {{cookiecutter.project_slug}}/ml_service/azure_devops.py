@@ -1,10 +1,11 @@
 """Ask Azure DevOps about builds, as a job of one. Standard library only: jobs that need no more set up no more."""
 
 import json
-import os
 import urllib.error
 import urllib.request
 from typing import Any
+
+from environment_setup.azure_cli import variable
 
 from {{ cookiecutter.package_name }}.program import UserError
 
@@ -18,12 +19,6 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         """Do not follow: the token would go with it."""
 
 
-def setting(name: str) -> str:
-    """Return a variable of the environment, empty if Azure Pipelines hands it on as ``$(NAME)``, which means none."""
-    value = os.environ.get(name, "").strip()
-    return "" if value.startswith("$(") else value
-
-
 def shown(value: object) -> str:
     """Return what somebody else wrote, short, and without commands to the build agent."""
     return f"{value!r:.60}".replace("##", "# #")
@@ -31,8 +26,8 @@ def shown(value: object) -> str:
 
 def ask(path: str, body: Any = None) -> dict[str, Any] | None:
     """Return what Azure DevOps answers to a question, or to a body that is sent; None if there is no such thing."""
-    url = f"{setting('SYSTEM_COLLECTIONURI')}{setting('SYSTEM_TEAMPROJECTID')}/_apis/build/{path}?api-version=7.1"
-    headers = {"Authorization": f"Bearer {setting('SYSTEM_ACCESSTOKEN')}", "Accept": "application/json"}
+    url = f"{variable('SYSTEM_COLLECTIONURI')}{variable('SYSTEM_TEAMPROJECTID')}/_apis/build/{path}?api-version=7.1"
+    headers = {"Authorization": f"Bearer {variable('SYSTEM_ACCESSTOKEN')}", "Accept": "application/json"}
     sent = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, sent, {**headers, "Content-Type": "application/json"})  # noqa: S310
     try:

@@ -14,9 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from environment_setup.azure_cli import variable
+
 from {{ cookiecutter.package_name }}.program import UserError, program
 
-from .azure_devops import ask, setting, shown
+from .azure_devops import ask, shown
 
 log = logging.getLogger(__name__)
 ARTIFACT = "model"
@@ -32,12 +34,12 @@ ENDED_WELL = ("succeeded", "partiallySucceeded")
 
 def chosen() -> str:
     """Return the number of the build."""
-    asked = setting("MODEL_BUILD_ID")
+    asked = variable("MODEL_BUILD_ID")
     if asked and not NUMBER.fullmatch(asked):
         raise UserError(f"modelBuildId is {shown(asked)}: it must be the number of a build, as its address has it.")
-    if not asked and setting("BUILD_REASON") != "ResourceTrigger":
+    if not asked and variable("BUILD_REASON") != "ResourceTrigger":
         raise UserError("No build has started this run: name one with modelBuildId. The latest is never taken for it.")
-    return asked or setting("RESOURCES_PIPELINE_CI_RUNID")
+    return asked or variable("RESOURCES_PIPELINE_CI_RUNID")
 
 
 def find(build: str) -> dict[str, Any]:
@@ -45,8 +47,8 @@ def find(build: str) -> dict[str, Any]:
     found = ask(f"builds/{build}")
     if not found or found.get("deleted"):
         raise UserError(f"There is no build {build} in this project, or it was deleted: name another.")
-    if str(dict(found.get("definition") or {}).get("id")) != setting("RESOURCES_PIPELINE_CI_PIPELINEID"):
-        wanted = setting("RESOURCES_PIPELINE_CI_PIPELINENAME")
+    if str(dict(found.get("definition") or {}).get("id")) != variable("RESOURCES_PIPELINE_CI_PIPELINEID"):
+        wanted = variable("RESOURCES_PIPELINE_CI_PIPELINENAME")
         raise UserError(f"Build {build} is of another pipeline: name one of {wanted}.")
     if found.get("sourceBranch") != MAIN:
         raise UserError(f"Build {build} is of {shown(found.get('sourceBranch'))}: name one of main.")
@@ -86,11 +88,11 @@ def read() -> dict[str, Any]:
 
 def is_here(workspace: str) -> bool:
     """Tell whether a model is of this run's workspace: a build may be about another variable group."""
-    here = f"{setting('RESOURCE_GROUP')}/{setting('WORKSPACE_NAME')}"
+    here = f"{variable('RESOURCE_GROUP')}/{variable('WORKSPACE_NAME')}"
     if workspace == here:
         return True
     told = f"The build's model is in workspace {shown(workspace)}, and this run is about {shown(here)}"
-    if setting("MODEL_BUILD_ID"):
+    if variable("MODEL_BUILD_ID"):
         raise UserError(f"{told}: choose the variableGroup that the build had.")
     log.info("%s: nothing to do. To use it, name the build and its variableGroup.", told)
     return False
@@ -104,15 +106,15 @@ def outputs() -> dict[str, str]:
     if not FILE.exists() or not is_here((model := read())["workspace"]):
         return {"FOUND": "false"}
     log.info("Version %d of %s.", model["version"], model["name"])
-    going_back = bool(setting("MODEL_BUILD_ID"))
-    by_hand = going_back or setting("BUILD_REASON") != "ResourceTrigger"
+    going_back = bool(variable("MODEL_BUILD_ID"))
+    by_hand = going_back or variable("BUILD_REASON") != "ResourceTrigger"
     return {
         "FOUND": "true",
         "MODEL_NAME": model["name"],
         "MODEL_VERSION": str(model["version"]),
         "REGISTERED": str(model["registered"]).lower(),
-        "BUILD": setting("BUILD_BUILDID") if by_hand else setting("RESOURCES_PIPELINE_CI_RUNID"),
-        "COMMIT": setting("COMMIT_OF_BUILD") or setting("BUILD_SOURCEVERSION"),
+        "BUILD": variable("BUILD_BUILDID") if by_hand else variable("RESOURCES_PIPELINE_CI_RUNID"),
+        "COMMIT": variable("COMMIT_OF_BUILD") or variable("BUILD_SOURCEVERSION"),
         "GOING_BACK": str(going_back).lower(),
     }
 
@@ -122,7 +124,7 @@ def main() -> None:
     arguments.add_argument("action", choices=("find", "read"))
     action = arguments.parse_args().action
     with program():
-        if (branch := setting("BUILD_SOURCEBRANCH")) != MAIN:
+        if (branch := variable("BUILD_SOURCEBRANCH")) != MAIN:
             raise UserError(f"This run is of {shown(branch)}: start it on main.")
         if action == "read":
             for name, value in outputs().items():
@@ -134,7 +136,7 @@ def main() -> None:
         if has_model(build):
             log.info("##vso[task.setvariable variable=MODEL_OF]%s", build)
             log.info("##vso[task.setvariable variable=COMMIT_OF_BUILD]%s", commit)
-            which = "Going back to build" if setting("MODEL_BUILD_ID") else "After build"
+            which = "Going back to build" if variable("MODEL_BUILD_ID") else "After build"
             log.info("%s %s: the version that it handed on, with the code of commit %s.", which, build, commit)
         else:
             log.info("Build %s handed on no model: nothing to do.", build)

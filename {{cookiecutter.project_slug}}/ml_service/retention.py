@@ -5,9 +5,11 @@ learn.microsoft.com/rest/api/azure/devops/build/leases/add
 
 import logging
 
+from environment_setup.azure_cli import variable
+
 from {{ cookiecutter.package_name }}.program import UserError, program
 
-from .azure_devops import ask, setting
+from .azure_devops import ask
 
 log = logging.getLogger(__name__)
 DAYS = 365
@@ -21,10 +23,10 @@ def keep(build: int, pipeline: int) -> None:
 
 
 def main() -> None:
-    build = setting("BUILD_BUILDID")
+    build = variable("BUILD_BUILDID")
     with program():
         try:
-            keep(int(build), int(setting("SYSTEM_DEFINITIONID")))
+            keep(int(build), int(variable("SYSTEM_DEFINITIONID")))
             log.info("Build %s is kept for %d days.", build, DAYS)
         except (UserError, ValueError) as error:  # no reason to fail a build that has registered its model
             told = f"{error} Build {build} goes with the project's retention: choose Retain in its menu."
