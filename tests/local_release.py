@@ -8,7 +8,6 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import local_az
@@ -46,13 +45,13 @@ class Services:
                 threading.Thread(target=process.stdout.read, daemon=True).start()
             return self.running[digest][1] if digest in self.running else None
 
-    def ask(self, image: str, path: str, body: bytes | None, authorization: str | None) -> tuple[int, bytes]:
+    def ask(self, image: str, path: str, body: bytes, authorization: str | None) -> tuple[int, bytes]:
         """Pass a request on, and return status and body of the answer."""
         address = self.address(image)
         if address is None:
             return 503, b"{}"
         headers = {"Authorization": authorization} if authorization else {}
-        request = urllib.request.Request(f"{address}{path}", body, headers)  # noqa: S310
+        request = urllib.request.Request(f"{address}{path}", body or None, headers)  # noqa: S310
         try:
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answered:
                 return answered.status, answered.read()
@@ -80,8 +79,7 @@ class Pods(local_cluster.Handler):
         colour = target["headers"]["response"]["set"]
         runs = held["objects"].get(f"Deployment/{target['destination']['host']}")
         (container,) = runs["spec"]["template"]["spec"]["containers"] if runs else [{"image": ""}]
-        asked = (container["image"], self.path, body or None, self.headers["authorization"])
-        status, told = self.server.services.ask(*asked)
+        status, told = self.server.services.ask(container["image"], self.path, body, self.headers["authorization"])
         self.answer(status, json.loads(told), **colour)
 
 
@@ -93,25 +91,13 @@ class WebApp(local_cluster.Https):
         super().__init__(folder, WebAppHandler)
 
 
-class WebAppHandler(BaseHTTPRequestHandler):
+class WebAppHandler(local_cluster.Handler):
     server: WebApp
 
-    def do_GET(self) -> None:
-        self.answer(None)
-
-    def do_POST(self) -> None:
-        self.answer(self.rfile.read(int(self.headers["content-length"])))
-
-    def answer(self, body: bytes | None) -> None:
+    def route(self, body: bytes) -> None:
         image = self.server.services.azure()["web app"]["linuxFxVersion"].removeprefix("DOCKER|")
         status, told = self.server.services.ask(image, self.path, body, self.headers["authorization"])
-        self.send_response(status)
-        self.send_header("content-length", str(len(told)))
-        self.end_headers()
-        self.wfile.write(told)
-
-    def log_message(self, *_) -> None:
-        """Keep quiet."""
+        self.answer(status, json.loads(told))
 
 
 class Azure:

@@ -438,7 +438,9 @@ def test_an_older_build_that_is_approved_late_replaces_nothing(serving):
     build = serving.start(2, 12).end()
 
     assert results(build) == stopped_at("Blue_Staging"), report(build.steps())
-    assert "error: Build 12 is older than what serves, build 15: it is not deployed. To go back" in report(build.steps())
+    assert "error: Build 12 is older than what serves, build 15: it is not deployed. To go back" in report(
+        build.steps()
+    )
     assert serving.cluster.read()["objects"] == before
 
 
