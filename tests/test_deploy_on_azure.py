@@ -229,7 +229,13 @@ def test_the_service_is_what_its_file_describes(outcomes):
 
     assert (service["authEnabled"], service["appInsightsEnabled"]) == (True, True)
     assert service["containerResourceRequirements"] == {"cpu": 1.0, "memoryInGB": 1.0}
-    assert service["kvTags"] == {"build_id": "8", "build_uri": "local", "model_version": "2"}
+    assert service["kvTags"] == {
+        "build_id": "8",
+        "build_uri": "local",
+        "commit": "local",
+        "model_version": "2",
+        "release_build": "local",
+    }
     environment = service["environmentImageRequest"]["environment"]
     variables = environment["environmentVariables"]
     assert (variables["MODEL_NAME"], variables["MODEL_VERSION"]) == (MODEL, "2")
