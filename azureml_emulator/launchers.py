@@ -45,14 +45,14 @@ class Launcher(Protocol):
 
 
 class Subprocesses:
-    """Each command is a fresh process. ``python`` in it is the interpreter given."""
+    """Each command is a fresh process. ``python`` in it is the interpreter given; ``path`` has other programs."""
 
-    def __init__(self, python: str, folder: Path) -> None:
+    def __init__(self, python: str, folder: Path, path: str = SYSTEM_PATH) -> None:
         shim = folder / "bin" / "python"  # a link would hide the interpreter's virtual environment
         shim.parent.mkdir(parents=True, exist_ok=True)
         shim.write_text(f'#!/bin/sh\nexec {shlex.quote(python)} "$@"\n', encoding="utf-8")
         shim.chmod(0o755)
-        self.path = f"{shim.parent}:{Path(python).parent}:{SYSTEM_PATH}"
+        self.path = f"{shim.parent}:{Path(python).parent}:{path}"
         self._running: set[int] = set()
 
     def run(self, command: Command, stop: Callable[[], bool]) -> int:
@@ -89,8 +89,10 @@ class Forks:
     The interpreter imports what steps import, or the modules that ``preload`` names, with these variables set.
     """
 
-    def __init__(self, python: str, folder: Path, preload: Sequence[str] = (), **variables: str) -> None:
-        self._processes = Subprocesses(python, folder)
+    def __init__(
+        self, python: str, folder: Path, preload: Sequence[str] = (), path: str = SYSTEM_PATH, **variables: str
+    ) -> None:
+        self._processes = Subprocesses(python, folder, path)
         self._lock = threading.Lock()
         self._replies: dict[int, queue.SimpleQueue[dict[str, int]]] = {}
         environment = {"PATH": f"{Path(python).parent}:{SYSTEM_PATH}", "LANG": "C.UTF-8", "HOME": str(folder)}

@@ -14,6 +14,7 @@ from conftest import bake, run
 
 from azureml_emulator.launchers import Command, Forks
 from azureml_emulator.session import Session, started
+from pipelines_runner.tasks import TASKS
 
 SDK = ("azureml.core", "azureml.pipeline.core", "azureml.pipeline.steps", "azureml.mlflow", "azure.identity", "mlflow")
 # seconds between attempts
@@ -34,7 +35,21 @@ class Project(NamedTuple):
 
     def run(self, module, *arguments, code=0, **settings):
         """Run a program of ml_service/ as a person would, and return what it printed."""
-        words = ["-m", f"ml_service.{module}", *map(str, arguments)]
+        return self.python_runs(["-m", f"ml_service.{module}", *map(str, arguments)], code, settings)
+
+    def script(self, code, **settings):
+        """Run Python with the workspace open, as ``workspace``, and the settings read, as ``chosen``."""
+        opening = (
+            "import sys\nsys.path.insert(0, '')\nfrom ml_service import settings, training_pipeline\n"
+            "from ml_service.workspace import get_workspace, mlflow_client\n"
+            "chosen = settings.read()\nworkspace = get_workspace(chosen)\n"
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "script.py"
+            file.write_text(opening + code, encoding="utf-8")
+            return self.python_runs([str(file)], 0, {"BUILD_BUILDID": "any", **settings})
+
+    def python_runs(self, words, code, settings):
         variables = {**self.azure.environment, **PATIENCE, **settings}
         if self.forks is None or "PATH" in settings:
             return run(self.python, *words, cwd=self.path, code=code, **variables)
@@ -45,16 +60,6 @@ class Project(NamedTuple):
             told = log.read_text("utf-8")
         assert ended == code, f"{command.line} exited with {ended}:\n{told}"
         return told
-
-    def script(self, code, **settings):
-        """Run Python with the workspace open, as ``workspace``, and the settings read, as ``chosen``."""
-        opening = (
-            "from ml_service import settings, training_pipeline\n"
-            "from ml_service.workspace import get_workspace, mlflow_client\n"
-            "chosen = settings.read()\nworkspace = get_workspace(chosen)\n"
-        )
-        variables = {**self.azure.environment, **PATIENCE, "BUILD_BUILDID": "any", **settings}
-        return run(self.python, "-c", opening + code, cwd=self.path, **variables)
 
     def submit(self, build, **settings):
         return self.run("submit", BUILD_BUILDID=build, **settings)
@@ -85,6 +90,21 @@ class Project(NamedTuple):
             "print(json.dumps({version.version: version.tags for version in found}))"
         )
         return {int(number): tags for number, tags in json.loads(told.splitlines()[-1]).items()}
+
+
+def in_forks(forks, **variables):
+    """Return a task AzureCLI@2 that runs programs of Azure ML in forks of a warm interpreter, others as they are."""
+
+    def azure_cli(step):
+        line = step.inputs(*step.written["inputs"])["inlineScript"].strip().splitlines()[-1]
+        if not line.startswith("python -m ml_service."):
+            return TASKS["AzureCLI@2"](step)
+        log = step.job.workspace / f"{len(step.job.steps)}.log"
+        status = forks.run(Command(line, step.job.sources, {**step.job.exported(), **variables}, log), lambda: False)
+        step.tell(log.read_text("utf-8"))
+        return step.fail(f"exited with {status}") if status else None
+
+    return azure_cli
 
 
 def prepared(cookies, example, folder, **answers):

@@ -14,10 +14,11 @@ from typing import NamedTuple
 import pytest
 import yaml
 from conftest import bake, run
-from local_azure import PATIENCE
+from local_azure import PATIENCE, SDK, in_forks
 from local_pipelines import LOGIN, PREDEFINED, agent, azure_cli, edit, expanded, groups, repository, roots
 
 from azureml_emulator import tokens
+from azureml_emulator.launchers import SYSTEM_PATH, Forks
 from azureml_emulator.session import Session, started
 from pipelines_runner.builds import TOKEN, answering
 from pipelines_runner.errors import PipelineError
@@ -490,7 +491,10 @@ def model(build):
 
 @pytest.fixture(scope="module")
 def organisation(cookies_session, environment, tmp_path_factory):
-    """Return one in which build 1 registered version 1, and build 2 a worse model not. Quality is tested elsewhere."""
+    """Return one in which build 1 registered version 1, with a model that is worse next. Quality is tested elsewhere.
+
+    Build 1 runs its programs as an agent does; later ones have them in forks of an interpreter that has the SDK.
+    """
     baked, folder = bake(cookies_session, {}), tmp_path_factory.mktemp("organisation")
     python, steps = environment(baked), environment(baked, "train")
     root = repository(baked, folder / "repository", python)
@@ -506,7 +510,11 @@ def organisation(cookies_session, environment, tmp_path_factory):
         one = Organisation(root, local, azure)
         assert model(one.build())["version"] == 1
         edit(root, "src/parameters.yml", "alpha: 0.4", "alpha: 0.5")
+        (folder / "forks").mkdir()
+        forks = Forks(str(python), folder / "forks", SDK, f"{tools}:{SYSTEM_PATH}", **PATIENCE)
+        tasks["AzureCLI@2"] = in_forks(forks, SUBSCRIPTION_ID=azure.environment["SUBSCRIPTION_ID"])
         yield one
+        forks.close()
         assert azure.ask("unknown") == []
 
 

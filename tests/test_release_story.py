@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import pytest
 from conftest import bake, run
-from local_azure import PATIENCE, SDK
+from local_azure import PATIENCE, SDK, in_forks
 from local_pipelines import agent, edit, repository
 from local_release import Azure
 
-from azureml_emulator.launchers import Command, Forks
+from azureml_emulator.launchers import Forks
 from azureml_emulator.session import started
 from pipelines_runner.builds import answering
 from pipelines_runner.job import report
@@ -117,20 +117,6 @@ def story(cookies_session, environment, tmp_path_factory):
     (folder / "forks").mkdir()
     forks = Forks(str(python), folder / "forks", SDK, **PATIENCE)
 
-    def azure_cli(step):
-        """Run programs of Azure ML in forks of an interpreter that has imported its SDK, and others as they are."""
-        step.inputs(
-            "azureSubscription", "scriptType", "scriptLocation", "inlineScript", "keepAzSessionActive", "visibleAzLogin"
-        )
-        line = step.job.fill(step.written["inputs"]["inlineScript"]).strip().splitlines()[-1]
-        if not line.startswith("python -m ml_service."):
-            return TASKS["AzureCLI@2"](step)
-        log = step.job.workspace / f"{len(step.job.steps)}.log"
-        variables = {**step.job.exported(), "SUBSCRIPTION_ID": workspace["SUBSCRIPTION_ID"]}
-        status = forks.run(Command(line, step.job.sources, variables, log), lambda: False)
-        step.tell(log.read_text("utf-8"))
-        return step.fail(f"exited with {status}") if status else None
-
     def script(step):
         if not step.name.startswith(QUALITY):
             TASKS["script"](step)
@@ -147,7 +133,7 @@ def story(cookies_session, environment, tmp_path_factory):
         known |= {name: str(trusted) for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE") if name in known}
         known["NO_PROXY"] = "localhost,127.0.0.1"
         path = os.pathsep.join([str(azure.programs), str(python.parent), os.environ["PATH"]])
-        tasks = {**TASKS, "AzureCLI@2": azure_cli, "script": script}
+        tasks = {**TASKS, "AzureCLI@2": in_forks(forks, SUBSCRIPTION_ID=workspace["SUBSCRIPTION_ID"]), "script": script}
         tasks |= dict.fromkeys(("PublishTestResults@2", "PublishCodeCoverageResults@2"), lambda step: None)
         local = agent(baked, root, folder / "agent", tasks, **{**known, **PATIENCE, "PATH": path})
         slug = baked.answers["project_slug"]
