@@ -124,11 +124,11 @@ REPOSITORY = ("uniqueamlcr", "diabetes-regression-scoring")
 
 
 def install(folder: Path, subscription: str) -> Path:
-    """Write stand-ins for az and kubectl, and return their folder; `tags` beside it is what the registry has."""
+    """Write stand-ins for az and kubectl, and return their folder. A line of `tags` beside it is a tag of an image."""
     programs = folder / "programs"
     programs.mkdir()
     (folder / "settings").write_text(SETTINGS, encoding="utf-8")
-    (folder / "tags").write_text("[]", encoding="utf-8")
+    (folder / "tags").touch()
     registry, repository = REPOSITORY
     kubectl = shutil.which("kubectl")
     scripts = {
@@ -137,7 +137,11 @@ def install(folder: Path, subscription: str) -> Path:
   'account get-access-token --resource 6dae42f8-4368-4678-94ff-3960e28e3630 --query accessToken '*) echo '"{TOKEN}"' ;;
   'aks get-credentials --resource-group '*) [ "$7" = --file ] && cp {folder}/settings "$8"; echo Merged. ;;
   'acr repository list --name {registry} '*) echo '["{repository}"]' ;;
-  'acr repository show-tags --name {registry} --repository {repository} --detail '*) cat {folder}/tags ;;
+  'acr repository show-tags --name {registry} --repository {repository} --detail '*)
+    echo "[$(paste -sd, {folder}/tags)]" ;;
+  'acr show --name {registry} '*) echo '{{"id": "id-of-the-registry"}}' ;;
+  'acr import --name {registry} --registry id-of-the-registry --source '*' --image '*' --force '*)
+    echo "{{\\"name\\": \\"${{10#*:}}\\", \\"digest\\": \\"${{8#*@}}\\"}}" >> {folder}/tags ;;
   'keyvault secret show --vault-name '*'-AML-KV --name scoring-key --query value'*) echo '"{KEY} another-key"' ;;
   *) echo "az $*: not expected" >&2; exit 2 ;;
 esac""",

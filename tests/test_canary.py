@@ -63,6 +63,7 @@ stages:
         dependsOn: [image]
         inAgentImage: false
         setUpPython: false
+        release: true
         variables:
           IMAGE: $[ dependencies.image.outputs['image.IMAGE'] ]
           MODEL_VERSION: $[ stageDependencies.Model.model.outputs['model.MODEL_VERSION'] ]
@@ -281,12 +282,12 @@ class Releases:
         return self.agent.start(".pipelines/alone.yml", **given, goingBack=going_back, compares=compares)
 
     def released(self, **builds):
-        """Have the registry know of builds, such as `build_15=2`, which version they released."""
-        tags = [
+        """Have the registry know of builds, such as `build_15=2`, which version they released, and of no others."""
+        known = [
             {"name": name.replace("_", "-"), "digest": IMAGE.format(version).partition("@")[2]}
             for name, version in builds.items()
         ]
-        self.tags.write_text(json.dumps(tags), encoding="utf-8")
+        self.tags.write_text("".join(f"{json.dumps(tag)}\n" for tag in known), encoding="utf-8")
 
     def program(self, *words, code=0):
         """Run a stage's program by hand, where the agent would."""
@@ -432,24 +433,24 @@ def test_only_other_settings_are_a_release(serving):
 
 
 def test_an_older_build_that_is_approved_late_replaces_nothing(serving):
-    serving.released(build_12=2, build_15=1)
+    serving.released(build_15=1)
     before = serving.cluster.read()["objects"]
 
     build = serving.start(2, 12).end()
 
     assert results(build) == stopped_at("Blue_Staging"), report(build.steps())
-    assert "error: Build 12 is older than what serves, build 15: it is not deployed. To go back" in report(
-        build.steps()
-    )
+    assert "error: Build 12 is older than build 15, which was released before it: " in report(build.steps())
     assert serving.cluster.read()["objects"] == before
 
 
 def test_what_a_later_build_leaves_alone_is_not_undone_by_an_older_release_under_way(serving):
     """Build 15 wants what green serves, such as after a revert, while build 12 waits with its version in blue."""
     older = serving.start(2, 12).until("Blue_50", APPROVAL)
-    serving.released(build_12=2, build_15=1)
+    later = serving.start(1, 15, compares=True).end()
 
     build = older.end()
+
+    assert results(later) == dict.fromkeys((*STAGES, "Rollback"), "Skipped")
 
     assert results(build) == stopped_at("Blue_50"), report(build.steps())
     assert serving.cluster.told() == "blue 2 (0), green 1 (100)"
@@ -457,13 +458,41 @@ def test_what_a_later_build_leaves_alone_is_not_undone_by_an_older_release_under
 
 def test_a_later_release_under_way_is_not_replaced_by_an_older_one(serving):
     later = serving.start(3, 7).until("Blue_50", APPROVAL)
-    serving.released(build_7=3, build_6=2)
 
     build = serving.start(2, 6).end()
 
     assert results(build) == stopped_at("Blue_Staging"), report(build.steps())
     assert results(later.end()) == ALL_SUCCEED
     assert serving.cluster.told() == "green 3 (100)"
+
+
+def test_a_later_build_that_nobody_has_approved_stops_no_other(serving):
+    """Both have the image of what serves: builds 12 and 15 changed the replicas, and then a document."""
+    manifest = ("deployment/kubernetes/colour/deployment.yaml", "replicas: 2", "replicas: 3")
+    edit(serving.root, *manifest)
+    try:
+        older = serving.start(1, 12, compares=True).until("Blue_50", APPROVAL)
+        later = serving.start(1, 15, compares=True).until("Blue_Staging", APPROVAL)
+        assert results(older.end()) == ALL_SUCCEED
+        before = serving.cluster.read()["objects"]
+        assert results(later.end()) == ALL_SUCCEED
+    finally:
+        edit(serving.root, manifest[0], *reversed(manifest[1:]))
+
+    assert serving.cluster.read()["objects"] == before
+
+
+def test_a_release_that_comes_before_the_rollback_of_a_failed_one_leaves_it_what_served(serving):
+    serving.cluster.change(fails={"serving": "1 blue 2"})
+    failed = serving.start(2).until("Blue_100", RUNS)
+    following = serving.start(3).until("Blue_Staging", LOCK)
+
+    failed.until("Rollback", LOCK)
+    assert following.until("Rollback", LOCK).build.stages["Blue_Staging"].result == "Failed"
+
+    assert failed.end().stages["Rollback"].result == "Succeeded"
+    following.end()
+    assert serving.cluster.told() == "blue 2 (0), green 1 (100)"
 
 
 def test_each_move_is_bounded_and_the_rollback_is_tried_again(baked, serving):
@@ -485,7 +514,7 @@ def test_each_move_is_bounded_and_the_rollback_is_tried_again(baked, serving):
 
 
 def test_going_back_on_purpose_is_a_release(serving):
-    serving.released(build_12=2, build_15=1)
+    serving.released(build_15=1)
 
     serving.start(2, 12, going_back=True).until("Blue_Staging", RUNS)
 

@@ -191,7 +191,7 @@ def test_a_release_follows_model_and_code(story):
     with answering(story.agent):
         refused = late.end()
     assert (refused.result, deployed(refused)) == ("Failed", set())
-    said = f"error: Build {repaired.number} is older than what serves, build {build.number}: it is not deployed."
+    said = f"error: Build {repaired.number} is older than build {build.number}, which was released before it: "
     assert told(refused).count(said) == len(BOTH)
     assert story.changes() == before
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 from environment_setup.azure_cli import AzureError, az, program, setting
 
 from . import cluster
-from .image import check_order, tell_same
+from .image import mark, take_turn, tell_same
 from .load_test import Answer, Service, first_key, report, shares
 from .stages import BLUE, STAGES, Colour, State, after, is_released, told
 
@@ -31,9 +31,10 @@ T = TypeVar("T")
 def move(name: str, new: Colour) -> None:
     """See what runs, decide, apply, and prove that what should be there is there, and answers."""
     now, installs = read(), STAGES[name].installs
-    if name not in ("remove_blue", "rollback") and not is_released(now, new):
-        others = [one.image for one in (now.blue, now.green) if one and one.release != new.release]
-        check_order(others, new.image)  # in every move: a later build may have come while this one waited
+    if name not in ("remove_blue", "rollback"):
+        others = [one for one in (now.blue, now.green) if one and not is_released(now, new)]
+        # in every move: a later build may have come while this one waited
+        take_turn([one.image for one in others if one.release != new.release], new.image)
     then = after(name, now, new)
     if then is None:
         print("There is nothing to do.")
@@ -43,6 +44,8 @@ def move(name: str, new: Colour) -> None:
         remove_blue(then)
     else:
         print(f"Then: {told(then)}.")
+        if name == "stand_in":
+            check(now, None)  # what fails must not replace what it can be rolled back to
         cluster.apply(installs, then)
         now = read()
         if after(name, now, new) not in (None, now):
@@ -130,8 +133,10 @@ def remove_blue(then: State) -> None:
 
 
 def same(new: Colour) -> bool:
-    """Tell whether green serves a release already, and answers. Changes nothing."""
+    """Tell whether green serves a release already, and answers. Then it serves by this build, too."""
     serves = is_released(read(), new) and green_answers(new.version)
+    if serves:
+        mark(new.image)
     print("It serves: nothing to deploy." if serves else f"Version {new.version} does not serve like this yet.")
     return serves
 

@@ -1,7 +1,8 @@
 """Build the scoring image unless the registry has one of this content, and write its name with the digest.
 
-Its tag is a digest over what gets in, and /healthz tells it. A release adds the tag `build-<RELEASE_BUILD>`. What is
-deployed is a digest, never a tag. BASE_NAME says which registry, SCORING_IMAGE_NAME which repository.
+Its tag is a digest over what gets in, and /healthz tells it. What is deployed is a digest, never a tag. Where a release
+begins, or finds that it serves already, the image gets the tag `build-<RELEASE_BUILD>` too. BASE_NAME says which
+registry, SCORING_IMAGE_NAME which repository.
 """
 
 import argparse
@@ -77,11 +78,17 @@ def tags(registry: str, repository: str) -> dict[str, str]:
     return {one["name"]: one["digest"] for one in az("acr", "repository", "show-tags", *of)}
 
 
+def parts(image: str) -> tuple[str, str, str]:
+    """Return registry, repository and digest of an image, registry.azurecr.io/repository@sha256:..."""
+    name, _, digest = image.partition("@")
+    host, _, repository = name.partition("/")
+    return host.partition(".")[0], repository, digest
+
+
 def tags_of(image: str) -> list[str]:
-    """Return the tags of an image, registry/repository@sha256:...; none where the registry has it no more."""
-    name, _, wanted = image.partition("@")
-    registry, _, repository = name.partition("/")
-    found = tags(registry.partition(".")[0], repository) if wanted else {}
+    """Return the tags of an image; none where the registry has it no more."""
+    registry, repository, wanted = parts(image)
+    found = tags(registry, repository) if wanted else {}
     return [tag for tag in found if found[tag] == wanted]
 
 
@@ -94,18 +101,31 @@ def one_registry(image: str, other: str) -> bool:
     return image.partition("/")[0] == other.partition("/")[0]
 
 
-def check_order(former: Iterable[str], image: str) -> None:
-    """Raise that a later build serves, unless somebody goes back on purpose. Another registry is not asked."""
+def take_turn(former: Iterable[str], image: str) -> None:
+    """Raise that a later build brought a former image, unless somebody goes back on purpose; else give this one its number.
+
+    An image of another registry is not asked about.
+    """
     build = release_build()
     later = max((number(one) for one in former if build and one_registry(one, image)), default=0)
-    if later <= build:
+    if later > build:
+        if os.environ.get("GOING_BACK", "").strip().lower() != "true":
+            raise AzureError(
+                f"Build {build} is older than build {later}, which was released before it: it is not deployed. "
+                "To go back on purpose, start cd by hand with its modelBuildId; without one, cd brings the champion."
+            )
+        print(f"Going back from build {later}.", flush=True)
+    mark(image)
+
+
+def mark(image: str) -> None:
+    """Have the registry say that a target has this image by this build, or a later one."""
+    tag = f"build-{release_build()}"
+    if not release_build() or tag in tags_of(image):
         return
-    if os.environ.get("GOING_BACK", "").strip().lower() != "true":
-        raise AzureError(
-            f"Build {build} is older than what serves, build {later}: it is not deployed. "
-            "To go back on purpose, start cd by hand with its modelBuildId; without one, cd brings the champion."
-        )
-    print(f"Going back from build {later}.", flush=True)
+    registry, repository, digest = parts(image)
+    source = ("--registry", az("acr", "show", "--name", registry)["id"], "--source", f"{repository}@{digest}")
+    az("acr", "import", "--name", registry, *source, "--image", f"{repository}:{tag}", "--force")
 
 
 def content(image: str) -> str:
@@ -125,12 +145,12 @@ def tell_same(compare: Callable[[], bool]) -> None:
         print(f"##vso[task.setvariable variable=SAME;isOutput=true]{str(same).lower()}")
 
 
-def build(registry: str, repository: str, names: list[str]) -> dict[str, Any]:
+def build(registry: str, repository: str, tag: str) -> dict[str, Any]:
     """Build in the registry, show the log, and return the run."""
     where = ("--registry", registry)
-    images = (word for name in names for word in ("--image", f"{repository}:{name}"))
-    what = ("--build-arg", f"IMAGE_ID={names[0]}", "--file", str(CONTEXT / DOCKERFILE), "--platform", "linux/amd64")
-    queued = az("acr", "build", *where, *images, *what, "--no-wait", str(CONTEXT))
+    named = ("--image", f"{repository}:{tag}", "--build-arg", f"IMAGE_ID={tag}")
+    what = ("--file", str(CONTEXT / DOCKERFILE), "--platform", "linux/amd64")
+    queued = az("acr", "build", *where, *named, *what, "--no-wait", str(CONTEXT))
     show("acr", "task", "logs", *where, "--run-id", queued["runId"])
     run: dict[str, Any] = az("acr", "task", "show-run", *where, "--run-id", queued["runId"])
     return run
@@ -139,30 +159,19 @@ def build(registry: str, repository: str, names: list[str]) -> dict[str, Any]:
 def built(run: dict[str, Any], repository: str) -> str:
     """Return the digest that a run has pushed."""
     outputs = run.get("outputImages") or []
-    pushed = {one["digest"] for one in outputs if one.get("repository") == repository}
-    if run.get("status") != "Succeeded" or len(pushed) != 1:
+    digests = {one["digest"] for one in outputs if one.get("repository") == repository}
+    if run.get("status") != "Succeeded" or len(digests) != 1:
         ended = f"Run {run.get('runId')} of the registry ended with {run.get('status')}"
         raise AzureError(f"{ended} and pushed no image: see its log above.")
-    return str(pushed.pop())
+    return str(digests.pop())
 
 
-def add_tag(registry: str, repository: str, digest: str, tag: str) -> None:
-    """Have the registry give an image that it holds a further tag."""
-    source = ("--registry", az("acr", "show", "--name", registry)["id"], "--source", f"{repository}@{digest}")
-    az("acr", "import", "--name", registry, *source, "--image", f"{repository}:{tag}", "--force")
-
-
-def release(registry: str, repository: str, names: list[str]) -> str:
-    """Return the digest of the image whose tag comes first, built if need be, and see that it has the others too."""
-    known = tags(registry, repository)
-    if names[0] not in known:
-        return built(build(registry, repository, names), repository)
-    digest = known[names[0]]
-    print(f"The registry has {repository}:{names[0]} already: nothing to build.")
-    for tag in names[1:]:
-        if known.get(tag) != digest:
-            add_tag(registry, repository, digest, tag)
-    return digest
+def pushed(registry: str, repository: str, tag: str) -> str:
+    """Return the digest of the image with this tag, built if need be."""
+    if digest := tags(registry, repository).get(tag):
+        print(f"The registry has {repository}:{tag} already: nothing to build.")
+        return digest
+    return built(build(registry, repository, tag), repository)
 
 
 def main() -> None:
@@ -172,8 +181,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with program():
         registry, repository = f"{setting('BASE_NAME').lower()}amlcr", setting("SCORING_IMAGE_NAME")
-        names = [f"build-{number}"] if (number := release_build()) else []
-        digest = release(registry, repository, [stage(arguments.folder), *names])
+        digest = pushed(registry, repository, stage(arguments.folder))
         image = f"{registry}.azurecr.io/{repository}@{digest}"
         if not re.fullmatch(r"[a-z0-9.]+/[a-z0-9._/-]+@sha256:[0-9a-f]{64}", image):
             raise AzureError(f"The registry names no digest of the image: {image!r}.")

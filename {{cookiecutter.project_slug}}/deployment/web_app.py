@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from deployment import app_service
 from deployment.app_service import App
-from deployment.image import check_order, content, judged, one_registry, tell_same
+from deployment.image import content, judged, mark, one_registry, take_turn, tell_same
 from environment_setup.azure_cli import AzureError, program, setting
 
 SETTLED = 3  # good answers in a row
@@ -108,7 +108,7 @@ def put_back(app: App, former: str, image: str, before: str | None, patience: Pa
 def deploy(app: App, image: str, model: str, key: str, patience: Patience) -> None:
     """Set the image and prove it. Whatever goes wrong, the former image is put back."""
     former = app_service.image(app)
-    check_order([former], image)
+    take_turn([former], image)
     before = served_before(app.host, patience)
     print(f"{app.host} runs {former}, which answers: {before or 'no model'}.", flush=True)
     try:
@@ -157,6 +157,7 @@ def release(arguments: argparse.Namespace) -> bool:
     model, former = shown(name, version, tag), app_service.image(app)
     equal = former == image or (one_registry(former, image) and content(former) == tag)
     if same := equal and answers(model, app.host, arguments.every):
+        mark(former)
         print(f"{app.host} serves {model}: nothing to deploy.")
     elif arguments.action == "same":
         print(f"{app.host} answers: {serving(app.host) or 'no model'}. To be deployed: {model}.")
