@@ -192,9 +192,9 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_setup(item):
     needed = dict.fromkeys(tool for marker in item.iter_markers("tool") for tool in marker.args)
     unable = [f"{tool}: {why}" for tool in needed if (why := tools.why_not(tool))]
-    if unable and os.environ.get("REQUIRE_TOOLS") == "1":
+    if unable and os.environ.get("REQUIRE_TOOLS", "0") not in ("", "0"):
         pytest.fail(
-            "\n".join(["REQUIRE_TOOLS=1 allows no test to be skipped for want of a tool.", *unable]), pytrace=False
+            "\n".join(["REQUIRE_TOOLS allows no test to be skipped for want of a tool.", *unable]), pytrace=False
         )
     if unable:
         pytest.skip("\n".join(unable))

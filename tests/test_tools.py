@@ -65,8 +65,9 @@ def test_nothing_is_skipped_where_tools_work(suite):
     assert lines == []
 
 
-def test_tests_of_absent_tools_are_skipped_before_their_fixtures_with_a_line_for_each_tool(suite):
-    ran, lines, _ = suite()
+@pytest.mark.parametrize("require", ["", "0"], ids=["nothing", "0"])
+def test_tests_of_absent_tools_are_skipped_before_their_fixtures_with_a_line_for_each_tool(suite, require):
+    ran, lines, _ = suite(require=require)
 
     assert ran == {"none"}
     assert lines == [
@@ -82,8 +83,9 @@ def test_a_tool_that_cannot_work_counts_as_absent_and_its_line_says_why(suite):
     assert lines == ["Tests skipped for want of make: 1 (make fails: make: error: no rights)"]
 
 
-def test_required_tools_fail_instead(suite):
-    ran, lines, printed = suite(code=1, require="1", git=CANNOT)
+@pytest.mark.parametrize("require", ["1", "true"])
+def test_required_tools_fail_instead(suite, require):
+    ran, lines, printed = suite(code=1, require=require, git=CANNOT)
 
     assert ran == {"none"}
     assert lines == []
