@@ -94,6 +94,21 @@ def test_required_tools_fail_instead(suite, require):
     assert "make: make is not installed" in printed
 
 
+@pytest.mark.parametrize(
+    ("command", "tool"),
+    [
+        (("git", "--version"), "git"),
+        ((Path("/usr/bin/make"), "--version"), "make"),
+        (("node", "--version"), "npm"),
+        (("/usr/bin/env", "-i", "A=b", "openssl", "version"), "openssl"),
+    ],
+    ids=["name", "path", "node", "env"],
+)
+def test_a_tool_is_refused_in_a_test_without_its_mark(command, tool):
+    with pytest.raises(AssertionError, match=rf'test_a_tool_is_refused.* lacks @pytest.mark.tool\("{tool}"\)'):
+        run(*command)
+
+
 def test_all_processes_ask_a_tool_once_and_share_its_line(suite, tmp_path):
     _, lines, _ = suite("--numprocesses=2", git=f"{WORKS}; {CANNOT}", make=WORKS)
 
