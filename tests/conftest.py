@@ -2,12 +2,13 @@
 
 A test that needs a program from outside Python says so with ``@pytest.mark.tool("git")``. Before any of its fixtures,
 tools.py finds out whether that works here. If it is absent, or there but cannot work, the test is skipped, and the run
-ends with a line for each such tool; with REQUIRE_TOOLS=1 the test fails instead.
+ends with a line for each such tool; with REQUIRE_TOOLS=1 the test fails instead. ``run`` refuses a tool without a mark.
 """
 
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -151,9 +152,22 @@ def snapshot(tmp_path_factory):
 # A make that runs under `make test` must not think that it is a part of it.
 SET_BY_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")
 
+running = []  # the test that runs, and the tools it is marked with
+
+
+def check_mark(command):
+    """Refuse a tool that the running test is not marked with: where the tool cannot work, that test would fail."""
+    before = re.compile(r"(.*/)?env$|-|\w+=")
+    program = next((Path(word).name for word in map(str, command) if not before.match(word)), "")
+    tool = "npm" if program == "node" else program
+    for test, marked in running:
+        known = tool in marked or tool not in tools.PROBES
+        assert known, f'{test} runs {program}, but lacks @pytest.mark.tool("{tool}")'
+
 
 def run(*command, cwd=ROOT, code=0, **environment):
     """Run a command, and fail with all it printed unless it exits as expected. Returns what it printed."""
+    check_mark(command)
     inherited = {name: value for name, value in os.environ.items() if name not in SET_BY_MAKE}
     ended = subprocess.run(
         [str(word) for word in command],
@@ -191,10 +205,11 @@ def pytest_collection_modifyitems(items):
 
 def pytest_runtest_setup(item):
     needed = dict.fromkeys(tool for marker in item.iter_markers("tool") for tool in marker.args)
+    running[:] = [(item.nodeid, needed)]
     unable = [f"{tool}: {why}" for tool in needed if (why := tools.why_not(tool))]
-    if unable and os.environ.get("REQUIRE_TOOLS") == "1":
+    if unable and os.environ.get("REQUIRE_TOOLS", "0") not in ("", "0"):
         pytest.fail(
-            "\n".join(["REQUIRE_TOOLS=1 allows no test to be skipped for want of a tool.", *unable]), pytrace=False
+            "\n".join(["REQUIRE_TOOLS allows no test to be skipped for want of a tool.", *unable]), pytrace=False
         )
     if unable:
         pytest.skip("\n".join(unable))

@@ -4,7 +4,6 @@ import json
 import random
 import shutil
 import ssl
-import subprocess
 import sys
 import threading
 import time
@@ -12,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import local_kubectl
+from conftest import run
 from local_kubectl import TOKEN, Cluster
 
 KEY = "key-of-the-service"
@@ -31,7 +31,7 @@ class Https(ThreadingHTTPServer):
         names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
         files = ("-keyout", folder / "key.pem", "-out", self.certificate)
         if not self.certificate.exists():
-            subprocess.run(["openssl", "req", "-x509", *made, *names, *files], check=True, capture_output=True)  # noqa: S607
+            run("openssl", "req", "-x509", *made, *names, *files)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate, folder / "key.pem")
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)

@@ -42,6 +42,22 @@ def words_of(call, tuples):
     return found
 
 
+def text_of(node, texts):
+    """Return a text that a program puts together; what is not written there is filled in."""
+    node = node.value if isinstance(node, ast.FormattedValue) else node
+    node = texts.get(ast.unparse(node), node)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(text_of(part, texts) for part in node.values)
+    return node.value if isinstance(node, ast.Constant) else "filled-in"
+
+
+def asked(call, texts):
+    """Return the words that a call of `ask` in app_service.py becomes."""
+    named = [*zip(("app_id", "path", "method"), call.args, strict=False), *((k.arg, k.value) for k in call.keywords)]
+    given = {"path": "", "method": "get", **{name: text_of(node, texts) for name, node in named}}
+    return ["rest", "--method", given["method"], "--url", given["app_id"] + given["path"]]
+
+
 def calls_of(path):
     """Return the words of each call of `az` in a program."""
     tree = ast.parse(path.read_text("utf-8"))
@@ -50,6 +66,8 @@ def calls_of(path):
     inside = {id(node) for caller in callers for node in ast.walk(caller)}
     assigned = [node for node in nodes if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)]
     tuples = {node.targets[0].id: node.value for node in assigned if isinstance(node.targets[0], ast.Name)}
+    texts = {ast.unparse(node.targets[0]): node.value for node in nodes if isinstance(node, ast.Assign)}
+    texts["app.id"] = ast.Constant(SITE)
     found = []
     for node in nodes:
         called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
@@ -59,6 +77,8 @@ def calls_of(path):
                 found.append(words)
             elif words[0] == "az":
                 found.append(words[1:])
+        elif called == "ask" and path.name == "app_service.py":
+            found.append(asked(node, texts))
     return found
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import azure_roles
 import pytest
 from conftest import bake, run
-from local_pipelines import agent, edit, groups, repository
+from local_pipelines import ROOTS, agent, edit, groups, repository
 
 from pipelines_runner.tasks import TASKS
 from pipelines_runner.templates import Expansion
@@ -881,6 +881,15 @@ def test_resources_are_deployed_from_main_alone_and_after_approval(pipelines, br
     assert {given["onTimeout"] for given in got if "onTimeout" in given} <= {"reject"}
     called = [given.get("inlineScript", "approval").split("environment_setup.")[-1].strip() for given in got]
     assert called == ["arm plan", *(["approval", "arm deploy"] if deploys else [])]
+
+
+@pytest.mark.parametrize("file", ["infrastructure-create.yml", "infrastructure-remove.yml"])
+def test_a_person_has_a_day_to_approve(defaults, file):
+    given = ROOTS[f".pipelines/{file}"]
+    made = Expansion(defaults.path).pipeline(f".pipelines/{file}", given, {}, groups(defaults.answers))
+
+    (approve,) = (job for stage in made["stages"] for job in stage["jobs"] if job["job"] == "approve")
+    assert approve["timeoutInMinutes"] == 24 * 60
 
 
 def test_resources_are_removed_by_hand_after_approval(pipelines, defaults):

@@ -524,12 +524,15 @@ def test_a_mesh_that_nobody_wants_is_not_asked_about(meshed):
     assert meshed.calls("az", "aks") == []
 
 
-def test_no_revision_of_the_mesh_is_pinned_and_a_cluster_keeps_its_own(served):
+def test_no_revision_of_the_mesh_is_pinned_and_a_cluster_keeps_its_own(cookies_session, served):
     """A revision lives for about a year (azure-aks-docs, articles/aks/istio-support-policy.md)."""
     texts = [path.read_text("utf-8") for path in served.files() if path.parent.name != "tests"]
     aks = (served.path / "environment_setup" / "tf-templates" / "aks.tf").read_text("utf-8")
+    other = bake(cookies_session, {"deploy_webapp": True, "aks": "canary"})
+    arm = (other.path / "environment_setup" / "arm-templates").iterdir()
 
     assert [found for text in texts for found in re.findall(r"asm-1-\d+", text)] == []
+    assert [path.name for path in arm if "asm-" in path.read_text("utf-8")] == []
     assert "ignore_changes = [kubernetes_version, service_mesh_profile[0].revisions]" in aks
 
 

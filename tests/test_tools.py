@@ -65,8 +65,9 @@ def test_nothing_is_skipped_where_tools_work(suite):
     assert lines == []
 
 
-def test_tests_of_absent_tools_are_skipped_before_their_fixtures_with_a_line_for_each_tool(suite):
-    ran, lines, _ = suite()
+@pytest.mark.parametrize("require", ["", "0"], ids=["nothing", "0"])
+def test_tests_of_absent_tools_are_skipped_before_their_fixtures_with_a_line_for_each_tool(suite, require):
+    ran, lines, _ = suite(require=require)
 
     assert ran == {"none"}
     assert lines == [
@@ -82,14 +83,30 @@ def test_a_tool_that_cannot_work_counts_as_absent_and_its_line_says_why(suite):
     assert lines == ["Tests skipped for want of make: 1 (make fails: make: error: no rights)"]
 
 
-def test_required_tools_fail_instead(suite):
-    ran, lines, printed = suite(code=1, require="1", git=CANNOT)
+@pytest.mark.parametrize("require", ["1", "true"])
+def test_required_tools_fail_instead(suite, require):
+    ran, lines, printed = suite(code=1, require=require, git=CANNOT)
 
     assert ran == {"none"}
     assert lines == []
     assert "1 passed, 2 errors" in printed
     assert "git: git init fails: git: error: no rights" in printed
     assert "make: make is not installed" in printed
+
+
+@pytest.mark.parametrize(
+    ("command", "tool"),
+    [
+        (("git", "--version"), "git"),
+        ((Path("/usr/bin/make"), "--version"), "make"),
+        (("node", "--version"), "npm"),
+        (("/usr/bin/env", "-i", "A=b", "openssl", "version"), "openssl"),
+    ],
+    ids=["name", "path", "node", "env"],
+)
+def test_a_tool_is_refused_in_a_test_without_its_mark(command, tool):
+    with pytest.raises(AssertionError, match=rf'test_a_tool_is_refused.* lacks @pytest.mark.tool\("{tool}"\)'):
+        run(*command)
 
 
 def test_all_processes_ask_a_tool_once_and_share_its_line(suite, tmp_path):
