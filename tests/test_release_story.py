@@ -69,6 +69,13 @@ class Story(NamedTuple):
         build = self.build()
         return build, self.release(after=build)
 
+    def withdraw(self, version):
+        root = self.agent.root
+        environment = {**self.agent.environment, **self.workspace, "BUILD_BUILDID": "by-hand"}
+        (root / ".env").write_text((root / ".env.example").read_text("utf-8"), encoding="utf-8")
+        python = root / ".venv" / "bin" / "python"
+        run(python, "-m", "ml_service.withdraw", "--version", version, cwd=root, **environment)
+
     def serves(self):
         """Return what serves: version and behaviour of the Web App, what runs on the cluster, and its pods."""
         cluster = [one for one in self.azure.cluster.read()["objects"].values() if one["kind"] == "Deployment"]
@@ -153,6 +160,7 @@ def story(cookies_session, environment, tmp_path_factory):
         forks.close()
 
 
+WITHDRAWN = "Model was not registered for this run. It has the content of version 2 of "
 BOTH = {"web app", "canary"}
 
 
@@ -200,13 +208,15 @@ def test_a_release_follows_model_and_code(story):
     assert f"Going back to build {first.number}: " in told(release)
     assert story.serves() == (1, False, "green 1 (100)", {2})
 
-    python = story.agent.root / ".venv" / "bin" / "python"
-    environment = {**story.agent.environment, **story.workspace, "BUILD_BUILDID": "by-hand"}
-    (story.agent.root / ".env").write_text((story.agent.root / ".env.example").read_text("utf-8"), encoding="utf-8")
-    run(python, "-m", "ml_service.withdraw", "--version", "2", cwd=story.agent.root, **environment)
+    story.withdraw("2")
     release = story.release()
     assert deployed(release) == BOTH, told(release)
     assert story.serves() == (1, True, "green 1 (100)", {3})
+
+    for change in ((REPLICAS, "replicas: 3", "replicas: 2"), (APP, AFTER, BEFORE)):
+        story.commit(*change)
+        build = story.build()
+        assert (model(build), WITHDRAWN in told(build)) == ((1, False), True), told(build)
 
     story.commit(PREDICTOR, "rows @ coefficients", "1.0001 * rows @ coefficients")
     before = story.changes()

@@ -25,10 +25,8 @@ def get_compute(workspace: Workspace, settings: AzureSettings) -> AmlCompute:
     if found is None:
         return create(workspace, settings)
     if not isinstance(found, AmlCompute):
-        raise UserError(
-            f"Compute target {found.name} is of type {found.type}, not a cluster (AmlCompute): "
-            "give COMPUTE_NAME another name."
-        )
+        told = f"Compute target {found.name} is of type {found.type}, not a cluster (AmlCompute)"
+        raise UserError(f"{told}: give COMPUTE_NAME another name.")
     check(found)
     return found
 
@@ -57,17 +55,13 @@ def check(compute: ComputeTarget, setting: str = "COMPUTE_NAME") -> None:
     while compute.provisioning_state in CHANGING:
         passed = time.monotonic() - began
         if passed > 60 * MINUTES:
-            raise UserError(
-                f"Cluster {compute.name} is {compute.provisioning_state} for {MINUTES} minutes: "
-                "see in the studio how it goes, and run this again."
-            )
+            told = f"Cluster {compute.name} is {compute.provisioning_state} for {MINUTES} minutes"
+            raise UserError(f"{told}: see in the studio how it goes, and run this again.")
         time.sleep(min(EVERY, 1 + passed / 10))
         persist(compute.refresh_state)
     if compute.provisioning_state != "Succeeded":
-        raise UserError(
-            f"Cluster {compute.name} is {compute.provisioning_state}: {compute.provisioning_errors}. "
-            f"Delete it, or give {setting} another name."
-        )
+        told = f"Cluster {compute.name} is {compute.provisioning_state}: {compute.provisioning_errors}."
+        raise UserError(f"{told} Delete it, or give {setting} another name.")
 
 
 def main() -> None:

@@ -3,8 +3,6 @@
 The steps are those of pipeline.py in src/, each a command that runs where a local run has it run: beside its package.
 """
 
-from collections.abc import Mapping
-
 from azureml.core import Environment, RunConfiguration, Workspace
 from azureml.data import FileDataset, OutputFileDatasetConfig
 from azureml.data.abstract_datastore import AbstractDatastore
@@ -25,11 +23,7 @@ DATA = "data"  # the folder that no step writes
 
 
 def steps(
-    compute: str,
-    environment: Environment,
-    dataset: FileDataset,
-    datastore: AbstractDatastore,
-    values: Mapping[str, str],
+    compute: str, environment: Environment, dataset: FileDataset, datastore: AbstractDatastore, values: dict[str, str]
 ) -> list[CommandStep]:
     """Return the steps, and with them what flows from one to the next.
 

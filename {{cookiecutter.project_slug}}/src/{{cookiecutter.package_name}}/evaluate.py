@@ -112,10 +112,8 @@ def measure_champion(
         try:
             metrics = measure(folder, held_out)
         except Exception as error:  # a model may raise anything
-            raise UserError(
-                f"The champion, {version}, cannot score the held-out rows: {error!r}. "
-                "Withdraw it, or run once with RUN_EVALUATION=false."
-            ) from error
+            told = f"The champion, {version}, cannot score the held-out rows: {error!r}."
+            raise UserError(f"{told} Withdraw it, or run once with RUN_EVALUATION=false.") from error
     handover.check_metrics(metrics, evaluation, f"The champion, {version},")
     return Champion(version=version.number, metrics=metrics)
 

@@ -85,10 +85,8 @@ def check_metrics(metrics: Metrics, evaluation: Evaluation, whose: str) -> None:
     for name in evaluation.metrics:
         if name not in metrics:
             known = ", ".join(metrics) or "none"
-            raise UserError(
-                f"{whose} has no metric {name!r}; it has {known}. "
-                f"Name one of these in {PATH}, or return it from measure() in estimator.py."
-            )
+            told = f"{whose} has no metric {name!r}; it has {known}."
+            raise UserError(f"{told} Name one of these in {PATH}, or return it from measure() in estimator.py.")
     for name, value in metrics.items():
         if not math.isfinite(value):
             raise UserError(f"{whose} has {name} {value}, which cannot be compared. Look at its predictions.")

@@ -6,11 +6,13 @@ import sys
 import time
 from pathlib import Path
 
-from . import handover, pipeline, registry, tracking
+from mlflow import artifacts
+
+from . import handover, outcome, pipeline, tracking
 from .handover import Candidate, Decision
+from .outcome import Outcome
 from .pipeline import TRAINING, Step, add_values, flag
 from .program import UserError, program
-from .registry import Version
 
 VALUES = tuple(dict.fromkeys(name for step in TRAINING for name in step.takes))
 
@@ -38,7 +40,7 @@ def run(step: Step, folders: dict[str, Path], values: dict[str, str]) -> None:
     print(f"{step.name} took {took:.1f} s\n", flush=True)
 
 
-def report(decision: Decision, version: Version | None) -> str:
+def report(decision: Decision, became: Outcome) -> str:
     """Return the outcome as a small table, the reason, and what to do next."""
     champion = decision.champion
     rows = [("", "candidate", f"champion (version {champion.version})" if champion else "champion (none)")]
@@ -48,11 +50,12 @@ def report(decision: Decision, version: Version | None) -> str:
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    outcome = f"Registered {version}." if version else "Model was not registered for this run."
+    told = f"Registered version {became.version} of {became.name}."
+    told = told if became.registered else "Model was not registered for this run."
     following = ["make smoke", "make serve", "make ui"]
-    if version:
-        following.append(f"make withdraw VERSION={version.number}")
-    return "\n".join([*table, "", f"{outcome} {decision.reason}", "", f"Next: {', '.join(following)}"])
+    if became.registered:
+        following.append(f"make withdraw VERSION={became.version}")
+    return "\n".join([*table, "", f"{told} {became.reason}", "", f"Next: {', '.join(following)}"])
 
 
 @program()
@@ -70,8 +73,9 @@ def main() -> None:
 
     decision = handover.read(Decision, folders["decision"] / "decision.json", "run again")
     candidate = handover.read(Candidate, folders["candidate"] / "metrics.json", "run again")
-    with tracking.store() as client:
-        print(report(decision, registry.of_run(client, arguments.model_name, candidate.run_id)))
+    with tracking.store():
+        kept = artifacts.load_text(f"runs:/{candidate.run_id}/{outcome.FILE}")
+    print(report(decision, Outcome.model_validate_json(kept)))
 
 
 if __name__ == "__main__":

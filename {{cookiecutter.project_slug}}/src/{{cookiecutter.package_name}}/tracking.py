@@ -61,10 +61,8 @@ def check_not_moved(client: MlflowClient) -> None:
     """Raise if outputs/ was made in another place: MLflow keeps full paths, and would go on writing there."""
     found = client.get_experiment_by_name(EXPERIMENT)
     if found and found.artifact_location != (OUTPUTS / "artifacts").as_uri():
-        raise UserError(
-            f"{OUTPUTS} was made in another place, {found.artifact_location}, and its versions are there still. "
-            "Move it back, or start anew with `make clean`."
-        )
+        told = f"{OUTPUTS} was made in another place, {found.artifact_location}, and its versions are there still."
+        raise UserError(f"{told} Move it back, or start anew with `make clean`.")
 
 
 def start_run(client: MlflowClient) -> mlflow.ActiveRun:
