@@ -45,12 +45,11 @@ LIVES = {
         first="mse  3295.7149  -\n\nRegistered version 1 of diabetes-regression. There is no champion to beat.",
         runs=[
             ("alpha: 0.5", "Registered version 2 "),
-            ("alpha: 0.4", "Model was not registered for this run. It has the content of version 1 "),
-            ("alpha: 0.42", "Registered version 3 "),
+            ("alpha: 0.4", "Registered version 3 "),
             (
                 "alpha: 0.5",
                 "Model was not registered for this run. "
-                "mse 3298.8856 is worse than version 3's 3295.6757 (lower is better).",
+                "mse 3298.8856 is worse than version 3's 3295.7149 (lower is better).",
             ),
             ("alpha: 0.41", "Registered version 4 "),
         ],
@@ -118,7 +117,7 @@ def test_better_models_are_promoted_worse_ones_refused_and_withdrawing_rolls_bac
 
 @pytest.mark.parametrize("lively", ["diabetes"], indirect=True)
 def test_switches_promote_a_worse_model(lively):
-    lively.change(lively.life.runs[3][0])
+    lively.change(lively.life.runs[2][0])
 
     assert "ALLOW_RUN_CANCEL is false" in lively.make("run", "ALLOW_RUN_CANCEL=false")
     assert "RUN_EVALUATION is false" in lively.make("run", "RUN_EVALUATION=false")

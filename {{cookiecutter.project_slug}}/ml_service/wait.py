@@ -24,8 +24,7 @@ from azureml.pipeline.core import PipelineRun, StepRun
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from {{ cookiecutter.package_name }} import registry
-from {{ cookiecutter.package_name }}.outcome import FILE, Outcome, describe
+from {{ cookiecutter.package_name }}.outcome import FILE, Outcome
 from {{ cookiecutter.package_name }}.pipeline import TRAINING
 from {{ cookiecutter.package_name }}.program import UserError
 
@@ -108,18 +107,6 @@ def read_outcome(client: MlflowClient, run: PipelineRun) -> Outcome:
     return Outcome.model_validate_json(read_artifact(client, step.id, FILE))
 
 
-def in_service(client: MlflowClient, outcome: Outcome) -> Outcome:
-    """Return the outcome, or the champion if its version was withdrawn since."""
-    version = outcome.version and registry.numbered(client, outcome.name, outcome.version)
-    if version and registry.WITHDRAWN in version.tags:
-        reason = f"This build handed on {version}, which was withdrawn."
-        champion = registry.champion(client, outcome.name)
-        outcome = describe(outcome.name, champion, reason, outcome.metrics, registered=False)
-    if outcome.version is not None:
-        judged.in_service(client, outcome.name, outcome.version)
-    return outcome
-
-
 def warn(text: str) -> None:
     """Warn where it is seen. The build still succeeds: one with issues is not promised to start other pipelines.
 
@@ -136,7 +123,9 @@ def wait(settings: Settings, run_id: str | None, every: float) -> Outcome:
     run = persist(lambda: run_of_build(workspace, name, settings.build_id, remedy, run_id))
     until_finished(client, run, [step.name for step in TRAINING], every)
     outcome = persist(lambda: read_outcome(client, run))
-    return persist(lambda: in_service(client, outcome))
+    if (version := outcome.version) is not None:
+        persist(lambda: judged.in_service(client, outcome.name, version))
+    return outcome
 
 
 def tell(outcome: Outcome) -> None:

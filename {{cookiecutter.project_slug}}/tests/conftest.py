@@ -1,7 +1,6 @@
 """A workspace per test: parameters, data and a store of runs, apart from those of the repository."""
 
 import importlib
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -52,12 +51,6 @@ class Workspace:
         self.step("train")
         self.step("evaluate", *evaluation)
         self.step("register")
-
-    def change(self) -> None:
-        """Add a row to the request that a model folder holds: training gives other content with the same figures."""
-        path = self.folder / "request.json"
-        rows = json.loads(path.read_text(encoding="utf-8"))["data"]
-        path.write_text(json.dumps({"data": [*rows, rows[0]]}), encoding="utf-8")
 
     def champion(self) -> Version | None:
         return registry.champion(MlflowClient(), MODEL_NAME)

@@ -2,8 +2,6 @@
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
-from .registry import Version
-
 FILE = "outcome.json"
 
 
@@ -21,10 +19,3 @@ class Outcome(BaseModel):
     reason: str
     metrics: dict[str, FiniteFloat] = {}
     model_digest: str = ""
-
-
-def describe(name: str, version: Version | None, reason: str, metrics: dict[str, float], registered: bool) -> Outcome:
-    """Describe the version that is to serve, as the registry has it."""
-    number, tags = (version.number, version.tags) if version else (None, {})
-    known, digest = {key: float(tags[key]) for key in metrics if key in tags}, tags.get("model_digest", "")
-    return Outcome(name=name, version=number, registered=registered, reason=reason, metrics=known, model_digest=digest)

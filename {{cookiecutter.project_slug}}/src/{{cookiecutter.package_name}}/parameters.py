@@ -14,8 +14,8 @@ from .program import UserError, invalid
 PATH = Path("parameters.yml")
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-RESERVED_TAGS = {"build_id", "build_uri", "caller_run_id", "content_sha256", "data_sha256", "model_digest"}
-RESERVED_TAGS |= {"promotion", "withdrawn"}
+MADE_OF = {"content_sha256", "data_sha256", "model_digest"}
+RESERVED_TAGS = MADE_OF | {"build_id", "build_uri", "caller_run_id", "promotion", "withdrawn"}
 
 Direction = Literal["lower", "higher"]
 Rule = Literal["none_worse", "all_better", "any_better"]

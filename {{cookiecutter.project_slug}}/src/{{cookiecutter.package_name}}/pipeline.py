@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 MODEL_NAME = "{{ cookiecutter.model_name }}"
+BY_HAND = "local"  # the build of whoever trains without one
 
 
 class Step(NamedTuple):
@@ -46,7 +47,7 @@ VALUES = {
     "model_name": Value(MODEL_NAME, "name of the model in the registry"),
     "run_evaluation": Value("true", "false: promote the candidate without comparing it with the champion", switch),
     "allow_run_cancel": Value("true", "false: promote the candidate even if the champion is better", switch),
-    "build_id": Value("local", "the build that asked for this run; becomes a tag of the model version"),
+    "build_id": Value(BY_HAND, "the build that asked for this run; becomes a tag of the model version"),
     "build_uri": Value("local", "where that build can be read about; becomes a tag of the model version"),
     "caller_run_id": Value("none", "the run of another system that asked for this one; becomes a tag as well"),
 }

@@ -6,8 +6,8 @@ from mlflow import MlflowClient
 
 from . import handover, parameters, registry, tracking
 from .handover import Candidate, Decision
-from .outcome import FILE, Outcome, describe
-from .pipeline import parse_arguments
+from .outcome import FILE, Outcome
+from .pipeline import BY_HAND, parse_arguments
 from .program import UserError, program
 from .registry import Version
 
@@ -33,41 +33,52 @@ def check_champion(decision: Decision, champion: Version | None) -> None:
     judged_against = decision.champion.version if decision.champion else None
     serving = champion.number if champion else None
     if decision.overridden_by is None and judged_against != serving:
-        told = f"The candidate was judged against version {judged_against}, but the champion is version {serving}"
-        raise UserError(f"{told} by now: run the evaluation step again.")
-
-
-def refusal(champion: Version | None, known: list[Version], decision: Decision, content: str) -> str:
-    """Say why a candidate is not added, or nothing.
-
-    A withdrawn model comes back only for a person who overrides the judgement, as where only its files were gone.
-    """
-    if not decision.promote:
-        return decision.reason
-    if champion and champion.tags.get("content_sha256") == content:
-        return f"It has the content of {champion}, the champion."
-    same = next((version for version in known if version.tags.get("content_sha256") == content), None)
-    if same and registry.WITHDRAWN in same.tags and decision.overridden_by is None:
-        remedy = "change parameters, code or data, or promote it without evaluation"
-        return f"It has the content of {same}, which was withdrawn: {remedy}."
-    return ""
+        raise UserError(
+            f"The candidate was judged against version {judged_against}, but the champion is version {serving} by now: "
+            "run the evaluation step again."
+        )
 
 
 def register(client: MlflowClient, name: str, run_id: str, decision: Decision, tags: Tags) -> Outcome:
     """Add a version, or say why the champion stays the one that is to serve.
 
-    What the candidate's run gave to this build already is this build's, unless it was withdrawn.
+    What the candidate's run gave to this build already is this build's. What it gave to another was overtaken since,
+    unless it is the champion: the candidate was found better again, so it is added again.
     """
-    champion, known = registry.champion(client, name), registry.versions(client, name)
-    own = [version for version in known if (version.run_id, version.tags.get("build_id")) == (run_id, tags["build_id"])]
-    if own and registry.WITHDRAWN not in own[0].tags:
-        return describe(name, own[0], decision.reason, decision.candidate, registered=True)
-    withdrawn = f"This training gave {own[0]}, which was withdrawn." if own else ""
-    if reason := withdrawn or refusal(champion, known, decision, tags["content_sha256"]):
-        return describe(name, champion, reason, decision.candidate, registered=False)
+    champion, earlier = registry.champion(client, name), registry.of_run(client, name, run_id)
+    if earlier and earlier.tags.get("build_id") == tags["build_id"] and registry.WITHDRAWN not in earlier.tags:
+        return outcome(name, earlier, decision, registered=True)
+    alike = registry.of_content(client, name, tags["content_sha256"])
+    if alike and alike.run_id != run_id and tags["build_id"] == BY_HAND:
+        alike = None  # whoever trains a model again by hand means it
+    if reason := refusal(decision, champion, alike):
+        return outcome(name, champion, decision.model_copy(update={"reason": reason}))
     check_champion(decision, champion)
-    added = registry.add(client, name, run_id, tags)
-    return describe(name, added, decision.reason, decision.candidate, registered=True)
+    return outcome(name, registry.add(client, name, run_id, tags), decision, registered=True)
+
+
+def refusal(decision: Decision, champion: Version | None, alike: Version | None) -> str:
+    """Say why a candidate is not added, or nothing. ``alike`` is the newest version of its content."""
+    if not decision.promote:
+        return decision.reason
+    if champion and champion.tags.get("model_digest") == decision.model_digest:
+        return f"It is {champion}, the champion, byte for byte."
+    if alike and registry.WITHDRAWN in alike.tags and decision.overridden_by is None:
+        return f"It is {alike} again, which was withdrawn: train another, or bring it back with RUN_EVALUATION=false."
+    return ""
+
+
+def outcome(name: str, version: Version | None, decision: Decision, registered: bool = False) -> Outcome:
+    """Describe the version that is to serve, as the registry has it."""
+    tags = version.tags if version else {}
+    return Outcome(
+        name=name,
+        version=version.number if version else None,
+        registered=registered,
+        reason=decision.reason,
+        metrics={metric: float(tags[metric]) for metric in decision.candidate if metric in tags},
+        model_digest=tags.get("model_digest", ""),
+    )
 
 
 @program()
@@ -78,9 +89,9 @@ def main() -> None:
     if registry.digest(arguments.candidate / "model") != decision.model_digest:
         raise UserError("The candidate is not the model that was judged: run the evaluation step again.")
 
-    tags = parameters.read().registration.tags | lineage(candidate, decision)
-    tags |= {name: getattr(arguments, name) for name in ("build_id", "build_uri", "caller_run_id")}
-    tags["content_sha256"] = registry.digest(arguments.candidate / "model", registry.STAMPED)
+    content = {"content_sha256": registry.digest(arguments.candidate / "model", registry.BESIDE_THE_MODEL)}
+    asked_by = {name: getattr(arguments, name) for name in ("build_id", "build_uri", "caller_run_id")}
+    tags = {**parameters.read().registration.tags, **lineage(candidate, decision), **content, **asked_by}
     with tracking.store() as client:
         became = register(client, arguments.model_name, candidate.run_id, decision, tags)
         tracking.log_text(client, candidate.run_id, became.model_dump_json(indent=2) + "\n", FILE)

@@ -19,9 +19,10 @@ from . import golden_rows
 from .program import UserError, in_one_line, write_text
 
 WITHDRAWN = "withdrawn"
-# MLflow puts the one file into a folder that it downloads, and an id and a time into the other when a model is saved.
-ADDED = ("registered_model_meta",)
-STAMPED = (*ADDED, "MLmodel")
+# MLflow puts this file into a folder that it downloads; it was not there when the model was judged.
+ADDED_BY_MLFLOW = frozenset({"registered_model_meta"})
+# What is not the model itself: ids and times, and the packages that it was trained with.
+BESIDE_THE_MODEL = ADDED_BY_MLFLOW | {"MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt"}
 # How stores say that files are gone, and MLflow which file a reason is about.
 MISSING = re.compile(r"(?:Blob|Container|Resource)NotFound|No such (?:file|artifact)")
 HEADLINE = re.compile(r"#+ File .* #+\n")
@@ -58,12 +59,23 @@ def champion(client: MlflowClient, name: str) -> Version | None:
     return next((version for version in versions(client, name) if WITHDRAWN not in version.tags), None)
 
 
+def of_run(client: MlflowClient, name: str, run_id: str) -> Version | None:
+    """Return the version that came out of a run, the newest if there are several."""
+    return next((version for version in versions(client, name) if version.run_id == run_id), None)
+
+
+def of_content(client: MlflowClient, name: str, content: str) -> Version | None:
+    """Return the newest version with this content."""
+    return next((one for one in versions(client, name) if one.tags.get("content_sha256") == content), None)
+
+
 def numbered(client: MlflowClient, name: str, number: int) -> Version:
     """Return the version with this number, or say which there are."""
-    known = {version.number: version for version in versions(client, name)}
-    if number in known:
-        return known[number]
-    there_are = ", ".join(map(str, known)) or "none"
+    known = versions(client, name)
+    for version in known:
+        if version.number == number:
+            return version
+    there_are = ", ".join(str(version.number) for version in known) or "none"
     raise UserError(f"Model {name} has no version {number}. Its versions: {there_are}.")
 
 
@@ -84,11 +96,11 @@ def withdraw(client: MlflowClient, name: str, number: int) -> str:
         raise UserError(f"This was done before: {version} is withdrawn since {since}.")
     now = datetime.now(UTC).isoformat(timespec="seconds")
     client.set_model_version_tag(version.name, str(version.number), WITHDRAWN, now)
-    now_champion = champion(client, name) or "none: the next other model will be promoted"
+    now_champion = champion(client, name) or "none: the next candidate will be promoted"
     return f"Withdrew {version}. The champion is {now_champion}."
 
 
-def digest(folder: Path, without: tuple[str, ...] = ADDED) -> str:
+def digest(folder: Path, without: frozenset[str] = ADDED_BY_MLFLOW) -> str:
     """Return the SHA-256 over the names and contents of a model folder's files."""
     total = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in without):

@@ -6,13 +6,11 @@ import sys
 import time
 from pathlib import Path
 
-from mlflow import artifacts
-
-from . import handover, outcome, pipeline, tracking
+from . import handover, pipeline, registry, tracking
 from .handover import Candidate, Decision
-from .outcome import Outcome
 from .pipeline import TRAINING, Step, add_values, flag
 from .program import UserError, program
+from .registry import Version
 
 VALUES = tuple(dict.fromkeys(name for step in TRAINING for name in step.takes))
 
@@ -40,7 +38,7 @@ def run(step: Step, folders: dict[str, Path], values: dict[str, str]) -> None:
     print(f"{step.name} took {took:.1f} s\n", flush=True)
 
 
-def report(decision: Decision, became: Outcome) -> str:
+def report(decision: Decision, version: Version | None) -> str:
     """Return the outcome as a small table, the reason, and what to do next."""
     champion = decision.champion
     rows = [("", "candidate", f"champion (version {champion.version})" if champion else "champion (none)")]
@@ -50,12 +48,11 @@ def report(decision: Decision, became: Outcome) -> str:
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    told = f"Registered version {became.version} of {became.name}."
-    told = told if became.registered else "Model was not registered for this run."
+    outcome = f"Registered {version}." if version else "Model was not registered for this run."
     following = ["make smoke", "make serve", "make ui"]
-    if became.registered:
-        following.append(f"make withdraw VERSION={became.version}")
-    return "\n".join([*table, "", f"{told} {became.reason}", "", f"Next: {', '.join(following)}"])
+    if version:
+        following.append(f"make withdraw VERSION={version.number}")
+    return "\n".join([*table, "", f"{outcome} {decision.reason}", "", f"Next: {', '.join(following)}"])
 
 
 @program()
@@ -73,9 +70,8 @@ def main() -> None:
 
     decision = handover.read(Decision, folders["decision"] / "decision.json", "run again")
     candidate = handover.read(Candidate, folders["candidate"] / "metrics.json", "run again")
-    with tracking.store():
-        kept = artifacts.load_text(f"runs:/{candidate.run_id}/{outcome.FILE}")
-    print(report(decision, Outcome.model_validate_json(kept)))
+    with tracking.store() as client:
+        print(report(decision, registry.of_run(client, arguments.model_name, candidate.run_id)))
 
 
 if __name__ == "__main__":
