@@ -159,7 +159,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with program():
         if arguments.action == "same":
-            tell_same(lambda: released(same))
+            tell_same("##vso[task.setvariable variable=SAME;isOutput=true]", lambda: released(same))
         else:
             released(lambda new: move(arguments.name, new))
 

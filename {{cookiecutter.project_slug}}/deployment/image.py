@@ -102,7 +102,7 @@ def one_registry(image: str, other: str) -> bool:
 
 
 def take_turn(former: Iterable[str], image: str) -> None:
-    """Raise that a later build brought a former image, unless somebody goes back on purpose; else give this one its number.
+    """Raise that a later build brought a former image, unless somebody goes back; else give this one its number.
 
     An image of another registry is not asked about.
     """
@@ -134,15 +134,15 @@ def content(image: str) -> str:
     return found[0] if len(found) == 1 else ""
 
 
-def tell_same(compare: Callable[[], bool]) -> None:
-    """Tell the build whether a target serves a release already. One that cannot be asked does not, and fails later."""
+def tell_same(variable: str, compare: Callable[[], bool]) -> None:
+    """Set a variable to whether a target serves a release. One that cannot be asked does not, and fails later."""
     try:
         same = compare()
     except AzureError as error:
         same = False
         print(f"{'##vso[task.logissue type=warning]' if 'TF_BUILD' in os.environ else ''}{error}")
     if "TF_BUILD" in os.environ:
-        print(f"##vso[task.setvariable variable=SAME;isOutput=true]{str(same).lower()}")
+        print(f"{variable}{str(same).lower()}")
 
 
 def build(registry: str, repository: str, tag: str) -> dict[str, Any]:

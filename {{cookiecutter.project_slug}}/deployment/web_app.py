@@ -141,7 +141,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with program():
         if arguments.action == "same":
-            tell_same(lambda: release(arguments))
+            tell_same("##vso[task.setvariable variable=SAME;isOutput=true]", lambda: release(arguments))
         else:
             release(arguments)
 
