@@ -23,7 +23,8 @@ from typing import Any
 
 from azureml.core import Environment, Model, Webservice, Workspace
 
-from {{ cookiecutter.package_name }} import registry, smoke_test
+from {{ cookiecutter.package_name }} import smoke_test
+from {{ cookiecutter.package_name }}.fetch import for_serving
 from {{ cookiecutter.package_name }}.program import UserError
 from {{ cookiecutter.package_name }}.registry import Version
 
@@ -264,7 +265,7 @@ def main() -> None:
         workspace = persist(lambda: get_workspace(build))
         version = persist(lambda: judged.find(mlflow_client(workspace), wanted))
         with tempfile.TemporaryDirectory() as folder:  # this code must predict with its weights as was judged
-            persist(lambda: registry.fetch_for_serving(version, Path(folder) / "serving"))
+            persist(lambda: for_serving(version, Path(folder) / "serving"))
         deployed = deploy(workspace, name, target, version, build)
         log.info("%s serves at %s", version, deployed.scoring_uri)
         if deployed.scoring_uri.startswith("http://"):

@@ -4,7 +4,6 @@ Only calls that both MLflow's own store and Azure ML answer: version tags, but n
 """
 
 import hashlib
-import json
 import re
 import tempfile
 from datetime import UTC, datetime
@@ -15,8 +14,7 @@ from mlflow import MlflowClient, artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from . import golden_rows
-from .program import UserError, in_one_line, write_text
+from .program import UserError, in_one_line
 
 WITHDRAWN = "withdrawn"
 # MLflow puts this file into a folder that it downloads; it was not there when the model was judged.
@@ -133,14 +131,3 @@ def not_fetched(error: Exception) -> str:
     if all(MISSING.search(each) for each in (first, *others)):
         return f"are missing: {told} Withdraw it to go on."
     return f"cannot be fetched: {told}"
-
-
-def fetch_for_serving(version: Version, folder: Path) -> None:
-    """Put a version's model/ and model.json into a folder, which holds no other version's afterwards.
-
-    Raises unless the code that is here predicts as it did when the version was trained.
-    """
-    (folder / "model.json").unlink(missing_ok=True)  # a model must never go by another's number
-    fetch(version, folder / "model")
-    golden_rows.check(folder / "model", version)
-    write_text(folder / "model.json", json.dumps({"name": version.name, "version": version.number}) + "\n")
