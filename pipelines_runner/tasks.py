@@ -21,15 +21,16 @@ def script(step: Step) -> None:
 
 def azure_cli(step: Step) -> None:
     """AzureCLI@2: what the environment calls `az` stands in for the real one; the login itself is not shown."""
-    given = step.inputs(
-        "azureSubscription", "scriptType", "scriptLocation", "inlineScript", "keepAzSessionActive", "visibleAzLogin"
-    )
+    given = step.inputs(*INPUTS_OF_AZURE_CLI)
     if (given["scriptType"], given["scriptLocation"]) != ("bash", "inlineScript"):
         raise PipelineError(f"{step.name!r}: only inline scripts for bash are known here.")
     federated = {name: f"{name.lower()} of {given['azureSubscription']}" for name in OF_A_CONNECTION}
     step.shell(given["inlineScript"], **federated)
 
 
+INPUTS_OF_AZURE_CLI = (
+    "azureSubscription", "scriptType", "scriptLocation", "inlineScript", "keepAzSessionActive", "visibleAzLogin"
+)  # fmt: skip
 OF_A_CONNECTION = (
     "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", "AZURESUBSCRIPTION_CLIENT_ID", "AZURESUBSCRIPTION_TENANT_ID"
 )  # fmt: skip

@@ -14,7 +14,7 @@ from conftest import bake, run
 
 from azureml_emulator.launchers import Command, Forks
 from azureml_emulator.session import Session, started
-from pipelines_runner.tasks import TASKS
+from pipelines_runner.tasks import INPUTS_OF_AZURE_CLI, TASKS
 
 SDK = ("azureml.core", "azureml.pipeline.core", "azureml.pipeline.steps", "azureml.mlflow", "azure.identity", "mlflow")
 # seconds between attempts
@@ -96,7 +96,7 @@ def in_forks(forks, **variables):
     """Return a task AzureCLI@2 that runs programs of Azure ML in forks of a warm interpreter, others as they are."""
 
     def azure_cli(step):
-        line = step.inputs(*step.written["inputs"])["inlineScript"].strip().splitlines()[-1]
+        line = step.inputs(*INPUTS_OF_AZURE_CLI)["inlineScript"].strip().splitlines()[-1]
         if not line.startswith("python -m ml_service."):
             return TASKS["AzureCLI@2"](step)
         log = step.job.workspace / f"{len(step.job.steps)}.log"

@@ -282,7 +282,7 @@ class Releases:
         return self.agent.start(".pipelines/alone.yml", **given, goingBack=going_back, compares=compares)
 
     def released(self, **builds):
-        """Have the registry know of builds, such as `build_15=2`, which version they released, and of no others."""
+        """Have the registry know of builds, such as `canary_15=2`, which version they released, and of no others."""
         known = [
             {"name": name.replace("_", "-"), "digest": IMAGE.format(version).partition("@")[2]}
             for name, version in builds.items()
@@ -433,7 +433,7 @@ def test_only_other_settings_are_a_release(serving):
 
 
 def test_an_older_build_that_is_approved_late_replaces_nothing(serving):
-    serving.released(build_15=1)
+    serving.released(canary_15=1)
     before = serving.cluster.read()["objects"]
 
     build = serving.start(2, 12).end()
@@ -507,14 +507,14 @@ def test_each_move_is_bounded_and_the_rollback_is_tried_again(baked, serving):
         if str(step.get("displayName")).startswith("Move ")
     ]
     assert len(moves) == 9
-    assert {float(step["timeoutInMinutes"]) for _, step in moves} == {20}
+    assert {float(step["timeoutInMinutes"]) for _, step in moves} == {24}
     assert {(name, step.get("retryCountOnTaskFailure")) for name, step in moves if name == "Rollback"} == {
         ("Rollback", 2.0)
     }
 
 
 def test_going_back_on_purpose_is_a_release(serving):
-    serving.released(build_15=1)
+    serving.released(canary_15=1)
 
     serving.start(2, 12, going_back=True).until("Blue_Staging", RUNS)
 

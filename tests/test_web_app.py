@@ -535,7 +535,7 @@ LATER = {"RELEASE_BUILD": "12"}
 def test_what_serves_already_is_seen_to_answer_and_not_deployed(world, runs, image, version):
     world.set(image=f"DOCKER|{runs}", deaf=2)
     world.model(version)
-    world.tag("build-15", of=runs)
+    world.tag("web-app-15", of=runs)
 
     told = world.deploy(image, **LATER)
 
@@ -555,21 +555,21 @@ def test_an_equal_image_that_does_not_answer_is_deployed(world):
 
 ORDER = [
     # tags of what serves, RELEASE_BUILD and GOING_BACK: what is said, and whether it is deployed
-    pytest.param(["build-11"], ("12", "false"), "", True, id="higher"),
-    pytest.param(["build-12"], ("12", "false"), "", True, id="the_same_build_again"),
+    pytest.param(["web-app-11"], ("12", "false"), "", True, id="higher"),
+    pytest.param(["web-app-12"], ("12", "false"), "", True, id="the_same_build_again"),
     pytest.param(
-        ["build-15"],
+        ["web-app-15"],
         ("12", "false"),
         "Build 12 is older than build 15, which was released before it: it is not deployed. "
         "To go back on purpose, start cd by hand with its modelBuildId; without one, cd brings the champion.",
         False,
         id="lower",
     ),
-    pytest.param(["build-15"], ("12", "$(GOING_BACK)"), "older than build 15, ", False, id="nobody_said_back"),
-    pytest.param(["build-15"], ("12", "True"), "Going back from build 15.", True, id="lower_going_back"),
-    pytest.param(["build-15"], ("", ""), "", True, id="by_hand"),
+    pytest.param(["web-app-15"], ("12", "$(GOING_BACK)"), "older than build 15, ", False, id="nobody_said_back"),
+    pytest.param(["web-app-15"], ("12", "True"), "Going back from build 15.", True, id="lower_going_back"),
+    pytest.param(["web-app-15"], ("", ""), "", True, id="by_hand"),
     pytest.param(
-        ["build-15"], ("twelve", ""), "RELEASE_BUILD is 'twelve': it must be the number", False, id="no_build"
+        ["web-app-15"], ("twelve", ""), "RELEASE_BUILD is 'twelve': it must be the number", False, id="no_build"
     ),
 ]
 
@@ -798,12 +798,12 @@ def numbered(world, tag):
 
 def test_an_image_gets_its_number_when_it_is_deployed_and_not_before(world):
     world.same(NEW, RELEASE_BUILD="12")
-    assert numbered(world, "build-12") is None
+    assert numbered(world, "web-app-12") is None
 
     world.deploy(NEW, RELEASE_BUILD="12")
     world.deploy(NEW, RELEASE_BUILD="12")
 
-    assert numbered(world, "build-12") == NEW.partition("@")[2]
+    assert numbered(world, "web-app-12") == NEW.partition("@")[2]
     assert len(world.calls("acr", "import")) == 1
 
 
@@ -815,15 +815,15 @@ def test_what_serves_already_is_of_the_later_build_from_then_on(world):
     told = world.deploy(NEW, code=1, RELEASE_BUILD="12")
 
     assert "Build 12 is older than build 15, " in told
-    assert numbered(world, "build-12") is None
+    assert numbered(world, "web-app-12") is None
 
 
 def test_a_number_that_names_another_image_is_moved(world):
-    world.tag("build-12", of=FORMER)
+    world.tag("web-app-12", of=FORMER)
 
     world.deploy(NEW, RELEASE_BUILD="12")
 
-    assert numbered(world, "build-12") == NEW.partition("@")[2]
+    assert numbered(world, "web-app-12") == NEW.partition("@")[2]
 
 
 def test_an_image_that_cannot_get_its_number_is_not_deployed(world):

@@ -25,16 +25,16 @@ REQUESTS = 200
 WRONG_AT_MOST = 0.01
 OFF_AT_MOST = 0.2  # five standard deviations of half of 200
 IN_A_ROW = 3
+TARGET = "canary"
 T = TypeVar("T")
 
 
 def move(name: str, new: Colour) -> None:
     """See what runs, decide, apply, and prove that what should be there is there, and answers."""
     now, installs = read(), STAGES[name].installs
-    if name not in ("remove_blue", "rollback"):
-        others = [one for one in (now.blue, now.green) if one and not is_released(now, new)]
-        # in every move: a later build may have come while this one waited
-        take_turn([one.image for one in others if one.release != new.release], new.image)
+    if name not in ("remove_blue", "rollback"):  # in every move: a later build may have come while this one waited
+        others = () if is_released(now, new) else (now.blue, now.green)
+        take_turn(TARGET, [one.image for one in others if one and one.release != new.release], new.image)
     then = after(name, now, new)
     if then is None:
         print("There is nothing to do.")
@@ -45,7 +45,7 @@ def move(name: str, new: Colour) -> None:
     else:
         print(f"Then: {told(then)}.")
         if name == "stand_in":
-            check(now, None)  # what fails must not replace what it can be rolled back to
+            prove_blue(now)
         cluster.apply(installs, then)
         now = read()
         if after(name, now, new) not in (None, now):
@@ -57,6 +57,15 @@ def read() -> State:
     now = cluster.read()
     print(f"Now: {told(now)}.")
     return now
+
+
+def prove_blue(now: State) -> None:
+    """Raise unless blue, which serves, does it well: what fails must not replace what it can be rolled back to."""
+    try:
+        check(now, None)
+    except AzureError as error:
+        told = f"Blue serves, but not well, so green does not get its image. {error}"
+        raise AzureError(f"{told} Run this stage again after the rollback of the release that blue is of.") from error
 
 
 def check(now: State, installed: str | None) -> None:
@@ -136,7 +145,7 @@ def same(new: Colour) -> bool:
     """Tell whether green serves a release already, and answers. Then it serves by this build, too."""
     serves = is_released(read(), new) and green_answers(new.version)
     if serves:
-        mark(new.image)
+        mark(TARGET, new.image)
     print("It serves: nothing to deploy." if serves else f"Version {new.version} does not serve like this yet.")
     return serves
 

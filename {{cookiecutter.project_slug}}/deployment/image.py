@@ -1,7 +1,7 @@
 """Build the scoring image unless the registry has one of this content, and write its name with the digest.
 
 Its tag is a digest over what gets in, and /healthz tells it. What is deployed is a digest, never a tag. Where a release
-begins, or finds that it serves already, the image gets the tag `build-<RELEASE_BUILD>` too. BASE_NAME says which
+begins, or finds that it serves already, the image gets the tag `<target>-<RELEASE_BUILD>` too. BASE_NAME says which
 registry, SCORING_IMAGE_NAME which repository.
 """
 
@@ -24,7 +24,6 @@ SERVES = ("__init__", "app", "keys", "model", "predictor", "program", "protocol"
 CONTEXT = Path("outputs/scoring-image")
 DOCKERFILE, LOCK = "Dockerfile", "requirements/score.txt"
 CONTENT = re.compile(r"v\d+-[0-9a-f]{40}")
-BUILD = re.compile(r"build-(\d+)")
 
 
 def judged(file: Path) -> tuple[str, int]:
@@ -92,22 +91,23 @@ def tags_of(image: str) -> list[str]:
     return [tag for tag in found if found[tag] == wanted]
 
 
-def number(image: str) -> int:
-    """Return the number of the latest build that released an image; 0 if none did."""
-    return max((int(found[1]) for tag in tags_of(image) if (found := BUILD.fullmatch(tag))), default=0)
+def number(target: str, image: str) -> int:
+    """Return the number of the latest build that released an image to a target; 0 if none did."""
+    found = (re.fullmatch(rf"{target}-(\d+)", tag) for tag in tags_of(image))
+    return max((int(one[1]) for one in found if one), default=0)
 
 
 def one_registry(image: str, other: str) -> bool:
     return image.partition("/")[0] == other.partition("/")[0]
 
 
-def take_turn(former: Iterable[str], image: str) -> None:
+def take_turn(target: str, former: Iterable[str], image: str) -> None:
     """Raise that a later build brought a former image, unless somebody goes back; else give this one its number.
 
     An image of another registry is not asked about.
     """
     build = release_build()
-    later = max((number(one) for one in former if build and one_registry(one, image)), default=0)
+    later = max((number(target, one) for one in former if build and one_registry(one, image)), default=0)
     if later > build:
         if os.environ.get("GOING_BACK", "").strip().lower() != "true":
             raise AzureError(
@@ -115,12 +115,12 @@ def take_turn(former: Iterable[str], image: str) -> None:
                 "To go back on purpose, start cd by hand with its modelBuildId; without one, cd brings the champion."
             )
         print(f"Going back from build {later}.", flush=True)
-    mark(image)
+    mark(target, image)
 
 
-def mark(image: str) -> None:
+def mark(target: str, image: str) -> None:
     """Have the registry say that a target has this image by this build, or a later one."""
-    tag = f"build-{release_build()}"
+    tag = f"{target}-{release_build()}"
     if not release_build() or tag in tags_of(image):
         return
     registry, repository, digest = parts(image)

@@ -1,9 +1,9 @@
 """Set the Web App to a scoring image, and prove that it serves the wanted version; else put the former image back.
 
-`same` only says whether it serves that already. WEBAPP_DEPLOYMENT_NAME, RESOURCE_GROUP and BASE_NAME say which app and
-which Key Vault, model.json which version must answer, the image's tag in the registry from which image. RELEASE_BUILD
-never replaces a later build unless GOING_BACK is true. ml_service/smoke_test.py then asks for predictions, with a key
-that no command line and no log sees.
+`same` only says whether it serves that already, and counts it as this build's if so. WEBAPP_DEPLOYMENT_NAME,
+RESOURCE_GROUP and BASE_NAME say which app and which Key Vault, model.json which version must answer, the image's tag in
+the registry from which image. RELEASE_BUILD never replaces a later build unless GOING_BACK is true.
+ml_service/smoke_test.py then asks for predictions, with a key that no command line and no log sees.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from environment_setup.azure_cli import AzureError, program, setting
 
 SETTLED = 3  # good answers in a row
 LARGEST_ANSWER = 2**16
+TARGET = "web-app"
 
 
 class Patience(NamedTuple):
@@ -108,7 +109,7 @@ def put_back(app: App, former: str, image: str, before: str | None, patience: Pa
 def deploy(app: App, image: str, model: str, key: str, patience: Patience) -> None:
     """Set the image and prove it. Whatever goes wrong, the former image is put back."""
     former = app_service.image(app)
-    take_turn([former], image)
+    take_turn(TARGET, [former], image)
     before = served_before(app.host, patience)
     print(f"{app.host} runs {former}, which answers: {before or 'no model'}.", flush=True)
     try:
@@ -157,7 +158,7 @@ def release(arguments: argparse.Namespace) -> bool:
     model, former = shown(name, version, tag), app_service.image(app)
     equal = former == image or (one_registry(former, image) and content(former) == tag)
     if same := equal and answers(model, app.host, arguments.every):
-        mark(former)
+        mark(TARGET, former)
         print(f"{app.host} serves {model}: nothing to deploy.")
     elif arguments.action == "same":
         print(f"{app.host} answers: {serving(app.host) or 'no model'}. To be deployed: {model}.")

@@ -271,8 +271,8 @@ def applied(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     held, numbers = [State(None, Colour(f"{REPOSITORY}@sha256:1", "1", "settings"), on(GREEN))], {"sha256:1": 15}
     monkeypatch.setattr(cluster, "read", lambda: held[-1])
     monkeypatch.setattr(cluster, "apply", lambda _, then: held.append(then))
-    monkeypatch.setattr(image, "number", lambda image: numbers.get(image.partition("@")[2], 0))
-    monkeypatch.setattr(image, "mark", lambda image: None)
+    monkeypatch.setattr(image, "number", lambda _, image: numbers.get(image.partition("@")[2], 0))
+    monkeypatch.setattr(image, "mark", lambda *_: None)
     monkeypatch.setattr(canary, "check", lambda *_: None)
     return held
 

@@ -76,24 +76,24 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize(
     ("tags", "number"),
     [
-        (["build-15"], 15),
-        (["build-9", "build-10", "build-8"], 10),
-        (["build-", "rebuild-15", "build-15x", "15"], 0),
+        (["canary-15"], 15),
+        (["canary-9", "canary-10", "canary-8", "web-app-12"], 10),
+        (["canary-", "a-canary-15", "canary-15x", "15", "web-app-15"], 0),
         ([], 0),
     ],
 )
 def test_the_number_of_an_image_is_that_of_the_latest_build(
     registry: dict[str, dict[str, str]], tags: list[str], number: int
 ) -> None:
-    registry["scoring"] = {"build-99": "sha256:another", **dict.fromkeys(tags, "sha256:one")}
+    registry["scoring"] = {"canary-99": "sha256:another", **dict.fromkeys(tags, "sha256:one")}
 
-    assert image.number("r.azurecr.io/scoring@sha256:one") == number
+    assert image.number("canary", "r.azurecr.io/scoring@sha256:one") == number
 
 
 @pytest.mark.parametrize(
     ("tags", "content"),
     [
-        ([f"v3-{'a' * 40}", "build-7", "production"], f"v3-{'a' * 40}"),
+        ([f"v3-{'a' * 40}", "canary-7", "production"], f"v3-{'a' * 40}"),
         ([f"v3-{'a' * 40}", f"v3-{'b' * 40}"], ""),
         (["v3-a", "latest"], ""),
     ],
@@ -108,9 +108,9 @@ def test_the_content_of_an_image_is_told_by_one_tag(
 
 @pytest.mark.parametrize("name", ["r.azurecr.io/gone@sha256:one", "r.azurecr.io/scoring:latest", "r.azurecr.io/none"])
 def test_what_the_registry_does_not_hold_has_neither(registry: dict[str, dict[str, str]], name: str) -> None:
-    registry["scoring"] = {"build-7": "sha256:another", "latest": "sha256:another"}
+    registry["scoring"] = {"canary-7": "sha256:another", "latest": "sha256:another"}
 
-    assert (image.number(name), image.content(name)) == (0, "")
+    assert (image.number("canary", name), image.content(name)) == (0, "")
 
 
 @pytest.mark.parametrize(("given", "number"), [("12", 12), (" 12 ", 12), ("", 0), ("$(RELEASE_BUILD)", 0), (None, 0)])

@@ -178,13 +178,20 @@ def promote() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "build"),
-    [(["evaluate"], "local"), (["evaluate"], "43"), (["train", "evaluate"], "43")],
-    ids=["again", "by_a_run_that_is_used_again", "by_the_same_training"],
+    ("steps", "switches", "build"),
+    [
+        (["evaluate"], [], "local"),
+        (["evaluate"], [], "43"),
+        (["train", "evaluate"], [], "43"),
+        (["train", "evaluate"], ["--allow-run-cancel", "false"], "43"),
+    ],
+    ids=["again", "by_a_run_that_is_used_again", "by_the_same_training", "though_it_may_be_worse"],
 )
-def test_a_build_does_not_bring_a_withdrawn_model_back(withdrawn: Workspace, steps: list[str], build: str) -> None:
+def test_a_build_does_not_bring_a_withdrawn_model_back(
+    withdrawn: Workspace, steps: list[str], switches: list[str], build: str
+) -> None:
     for step in steps:
-        withdrawn.step(step)
+        withdrawn.step(step, *(switches if step == "evaluate" else []))
     promote()
 
     withdrawn.step("register", "--build-id", build)

@@ -14,7 +14,7 @@ COUNT = 10
 TOLERANCE = 1e-9  # relative, and absolute near zero
 REMEDY = (
     "Revert it, or train and register a new version (RUN_EVALUATION=false registers it whatever the figures say). "
-    "To release the version with the code that it had, start cd with modelBuildId of the build that registered it."
+    "To use the version with the code that it had, take the commit of the build that registered it."
 )
 
 

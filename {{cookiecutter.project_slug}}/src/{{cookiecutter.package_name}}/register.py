@@ -51,21 +51,21 @@ def register(client: MlflowClient, name: str, run_id: str, decision: Decision, t
     alike = registry.of_content(client, name, tags["content_sha256"])
     if alike and alike.run_id != run_id and tags["build_id"] == BY_HAND:
         alike = None  # whoever trains a model again by hand means it
-    if reason := refusal(decision, champion, alike):
+    if (reason := refusal(decision, champion, alike)) is not None:
         return outcome(name, champion, decision.model_copy(update={"reason": reason}))
     check_champion(decision, champion)
     return outcome(name, registry.add(client, name, run_id, tags), decision, registered=True)
 
 
-def refusal(decision: Decision, champion: Version | None, alike: Version | None) -> str:
+def refusal(decision: Decision, champion: Version | None, alike: Version | None) -> str | None:
     """Say why a candidate is not added, or nothing. ``alike`` is the newest version of its content."""
     if not decision.promote:
         return decision.reason
     if champion and champion.tags.get("model_digest") == decision.model_digest:
         return f"It is {champion}, the champion, byte for byte."
-    if alike and registry.WITHDRAWN in alike.tags and decision.overridden_by is None:
+    if alike and registry.WITHDRAWN in alike.tags and decision.overridden_by != "RUN_EVALUATION":
         return f"It is {alike} again, which was withdrawn: train another, or bring it back with RUN_EVALUATION=false."
-    return ""
+    return None
 
 
 def outcome(name: str, version: Version | None, decision: Decision, registered: bool = False) -> Outcome:
