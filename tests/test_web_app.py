@@ -288,7 +288,8 @@ def world(described, certificate, tmp_path):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate[1], certificate[0])
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    # a handshake that a client breaks off must hold up no other: it is done in the thread of its request
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     environment = {
         "BASE_NAME": "base",
