@@ -24,7 +24,7 @@ from typing import Any
 from azureml.core import Environment, Model, Webservice, Workspace
 
 from {{ cookiecutter.package_name }} import smoke_test
-from {{ cookiecutter.package_name }}.fetch import for_serving
+from {{ cookiecutter.package_name }}.golden_rows import for_serving
 from {{ cookiecutter.package_name }}.program import UserError
 from {{ cookiecutter.package_name }}.registry import Version
 

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from {{ cookiecutter.package_name }}.fetch import for_serving
+from {{ cookiecutter.package_name }}.golden_rows import for_serving
 
 from . import judged, settings
 from .program import parser, persist, program

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from . import batch_output, fetch, registry, scoring, tracking
+from . import batch_output, golden_rows, registry, scoring, tracking
 from .batch_input import FORMATS, Found, find, shown
 from .batch_output import Output, Record
 from .choose import add_choice, choose
@@ -75,7 +75,7 @@ def load_chosen(chosen: argparse.Namespace) -> Service:
     """Fetch and load the version that the flags choose."""
     with tempfile.TemporaryDirectory() as folder:
         with tracking.store() as client:
-            fetch.for_serving(choose(client, chosen), Path(folder))
+            golden_rows.for_serving(choose(client, chosen), Path(folder))
         return dataclasses.replace(scoring.load(Path(folder)), digest=registry.digest(Path(folder, "model")))
 
 

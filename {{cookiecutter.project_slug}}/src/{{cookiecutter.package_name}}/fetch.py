@@ -1,27 +1,14 @@
 """Copy a registered version to a folder that can be served: model/ and model.json."""
 
 import argparse
-import json
 import logging
 from pathlib import Path
 
 from . import golden_rows, registry, tracking
 from .pipeline import add_values
-from .program import UserError, program, write_text
-from .registry import Version
+from .program import UserError, program
 
 log = logging.getLogger(__name__)
-
-
-def for_serving(version: Version, folder: Path) -> None:
-    """Put a version's model/ and model.json into a folder, which holds no other version's afterwards.
-
-    Raises unless the code that is here predicts as it did when the version was trained.
-    """
-    (folder / "model.json").unlink(missing_ok=True)  # a model must never go by another's number
-    registry.fetch(version, folder / "model")
-    golden_rows.check(folder / "model", version)
-    write_text(folder / "model.json", json.dumps({"name": version.name, "version": version.number}) + "\n")
 
 
 @program()
@@ -40,7 +27,7 @@ def main() -> None:
             version = champion
         else:
             raise UserError(f"Model {name} has no version to serve: `make run` trains and registers one.")
-        for_serving(version, arguments.output)
+        golden_rows.for_serving(version, arguments.output)
     log.info("Fetched %s.", version)
 
 

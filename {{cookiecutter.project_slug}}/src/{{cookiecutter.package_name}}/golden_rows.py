@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from . import registry
 from .model import load
-from .program import UserError
+from .program import UserError, write_text
+from .registry import Version
 
 FILE = "golden_rows.json"
 COUNT = 10
@@ -37,3 +39,14 @@ def check(folder: Path, version: object) -> None:
     if not len(expected) or not np.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE):
         told = f"This code does not predict for the golden rows of {version} what was predicted when it was trained."
         raise UserError(f"{told} {REMEDY}")
+
+
+def for_serving(version: Version, folder: Path) -> None:
+    """Put a version's model/ and model.json into a folder, which holds no other version's afterwards.
+
+    Raises unless the code that is here predicts as it did when the version was trained.
+    """
+    (folder / "model.json").unlink(missing_ok=True)  # a model must never go by another's number
+    registry.fetch(version, folder / "model")
+    check(folder / "model", version)
+    write_text(folder / "model.json", json.dumps({"name": version.name, "version": version.number}) + "\n")
