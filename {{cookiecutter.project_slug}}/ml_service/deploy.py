@@ -23,8 +23,7 @@ from typing import Any
 
 from azureml.core import Environment, Model, Webservice, Workspace
 
-from {{ cookiecutter.package_name }} import smoke_test
-from {{ cookiecutter.package_name }}.golden_rows import for_serving
+from {{ cookiecutter.package_name }} import golden_rows, smoke_test
 from {{ cookiecutter.package_name }}.program import UserError
 from {{ cookiecutter.package_name }}.registry import Version
 
@@ -265,7 +264,7 @@ def main() -> None:
         workspace = persist(lambda: get_workspace(build))
         version = persist(lambda: judged.find(mlflow_client(workspace), wanted))
         with tempfile.TemporaryDirectory() as folder:  # this code must predict with its weights as was judged
-            persist(lambda: for_serving(version, Path(folder) / "serving"))
+            persist(lambda: golden_rows.fetch(version, Path(folder) / "serving"))
         deployed = deploy(workspace, name, target, version, build)
         log.info("%s serves at %s", version, deployed.scoring_uri)
         if deployed.scoring_uri.startswith("http://"):

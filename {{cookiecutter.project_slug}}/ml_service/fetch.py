@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from {{ cookiecutter.package_name }}.golden_rows import for_serving
+from {{ cookiecutter.package_name }} import golden_rows
 
 from . import judged, settings
 from .program import parser, persist, program
@@ -22,7 +22,7 @@ def main() -> None:
         build = settings.read()
         client = persist(lambda: mlflow_client(get_workspace(build)))
         version = persist(lambda: judged.find(client, wanted))
-        persist(lambda: for_serving(version, chosen.output))
+        persist(lambda: golden_rows.fetch(version, chosen.output))
         log.info("Fetched %s.", version)
 
 

@@ -160,17 +160,6 @@ def test_a_candidate_changed_after_it_was_judged_is_not_registered(workspace: Wo
     assert count() == 0
 
 
-@pytest.fixture
-def withdrawn(workspace_with_champion: Workspace) -> Workspace:
-    """Return a workspace whose candidate is version 2, which is withdrawn: version 1, of other content, is champion."""
-    request = Path("request.json")
-    rows = json.loads(request.read_text(encoding="utf-8"))["data"]
-    request.write_text(json.dumps({"data": [*rows, rows[0]]}), encoding="utf-8")
-    workspace_with_champion.run("--run-evaluation", "false")
-    workspace_with_champion.call("withdraw", "--version", "2")
-    return workspace_with_champion
-
-
 def promote() -> None:
     """Have the judge find the candidate better."""
     decision = json.loads(Path("decision/decision.json").read_text(encoding="utf-8"))
@@ -178,39 +167,32 @@ def promote() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "switches", "build"),
+    ("steps", "switch", "build", "serves"),
     [
-        (["evaluate"], [], "local"),
-        (["evaluate"], [], "43"),
-        (["train", "evaluate"], [], "43"),
-        (["train", "evaluate"], ["--allow-run-cancel", "false"], "43"),
+        (["evaluate"], "", "local", 1),
+        (["evaluate"], "", "43", 1),
+        (["train", "evaluate"], "", "43", 1),
+        (["train", "evaluate"], "--allow-run-cancel=false", "43", 1),
+        (["train", "evaluate"], "--run-evaluation=false", "43", 3),
+        (["train", "evaluate"], "", "local", 3),
     ],
-    ids=["again", "by_a_run_that_is_used_again", "by_the_same_training", "though_it_may_be_worse"],
 )
-def test_a_build_does_not_bring_a_withdrawn_model_back(
-    withdrawn: Workspace, steps: list[str], switches: list[str], build: str
+def test_a_withdrawn_model_comes_back_by_a_person_only(
+    workspace_with_champion: Workspace, steps: list[str], switch: str, build: str, serves: int
 ) -> None:
+    rows = json.loads(Path("request.json").read_text(encoding="utf-8"))["data"]
+    Path("request.json").write_text(json.dumps({"data": [*rows, rows[0]]}), encoding="utf-8")  # is other content
+    workspace_with_champion.run("--run-evaluation", "false")
+    workspace_with_champion.call("withdraw", "--version", "2")
     for step in steps:
-        withdrawn.step(step, *(switches if step == "evaluate" else []))
+        workspace_with_champion.step(step, *([switch] if switch and step == "evaluate" else []))
     promote()
 
-    withdrawn.step("register", "--build-id", build)
+    workspace_with_champion.step("register", "--build-id", build)
 
-    became = outcome(withdrawn)
-    assert (became["version"], became["registered"], count()) == (1, False, 2)
-    assert f"It is version 2 of {MODEL_NAME} again, which was withdrawn: " in became["reason"]
-
-
-@pytest.mark.parametrize(("switches", "build"), [(["--run-evaluation", "false"], "43"), ([], "local")])
-def test_a_person_brings_a_withdrawn_model_back(withdrawn: Workspace, switches: list[str], build: str) -> None:
-    withdrawn.step("train")
-    withdrawn.step("evaluate", *switches)
-    promote()
-
-    withdrawn.step("register", "--build-id", build)
-
-    became = outcome(withdrawn)
-    assert (became["version"], became["registered"]) == (3, True)
+    became = outcome(workspace_with_champion)
+    assert (became["version"], became["registered"], count()) == (serves, serves == 3, max(serves, 2))
+    assert (f"It is version 2 of {MODEL_NAME} again, which was withdrawn: " in became["reason"]) == (serves == 1)
 
 
 def test_a_decision_that_is_missing_is_an_error(workspace: Workspace) -> None:

@@ -75,7 +75,7 @@ def load_chosen(chosen: argparse.Namespace) -> Service:
     """Fetch and load the version that the flags choose."""
     with tempfile.TemporaryDirectory() as folder:
         with tracking.store() as client:
-            golden_rows.for_serving(choose(client, chosen), Path(folder))
+            golden_rows.fetch(choose(client, chosen), Path(folder))
         return dataclasses.replace(scoring.load(Path(folder)), digest=registry.digest(Path(folder, "model")))
 
 

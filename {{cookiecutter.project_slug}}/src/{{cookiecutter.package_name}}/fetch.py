@@ -27,7 +27,7 @@ def main() -> None:
             version = champion
         else:
             raise UserError(f"Model {name} has no version to serve: `make run` trains and registers one.")
-        golden_rows.for_serving(version, arguments.output)
+        golden_rows.fetch(version, arguments.output)
     log.info("Fetched %s.", version)
 
 

@@ -41,7 +41,7 @@ def check(folder: Path, version: object) -> None:
         raise UserError(f"{told} {REMEDY}")
 
 
-def for_serving(version: Version, folder: Path) -> None:
+def fetch(version: Version, folder: Path) -> None:
     """Put a version's model/ and model.json into a folder, which holds no other version's afterwards.
 
     Raises unless the code that is here predicts as it did when the version was trained.

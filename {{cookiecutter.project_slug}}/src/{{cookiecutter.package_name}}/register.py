@@ -13,6 +13,8 @@ from .registry import Version
 
 PROMOTIONS = {None: "evaluated", "RUN_EVALUATION": "not_evaluated", "ALLOW_RUN_CANCEL": "forced"}
 
+CONTENT = "content_sha256"
+
 Tags = dict[str, str]
 
 log = logging.getLogger(__name__)
@@ -45,10 +47,11 @@ def register(client: MlflowClient, name: str, run_id: str, decision: Decision, t
     What the candidate's run gave to this build already is this build's. What it gave to another was overtaken since,
     unless it is the champion: the candidate was found better again, so it is added again.
     """
-    champion, earlier = registry.champion(client, name), registry.of_run(client, name, run_id)
+    champion, known = registry.champion(client, name), registry.versions(client, name)
+    earlier = next((version for version in known if version.run_id == run_id), None)
     if earlier and earlier.tags.get("build_id") == tags["build_id"] and registry.WITHDRAWN not in earlier.tags:
         return outcome(name, earlier, decision, registered=True)
-    alike = registry.of_content(client, name, tags["content_sha256"])
+    alike = next((version for version in known if version.tags.get(CONTENT) == tags[CONTENT]), None)
     if alike and alike.run_id != run_id and tags["build_id"] == BY_HAND:
         alike = None  # whoever trains a model again by hand means it
     if (reason := refusal(decision, champion, alike)) is not None:
@@ -89,7 +92,7 @@ def main() -> None:
     if registry.digest(arguments.candidate / "model") != decision.model_digest:
         raise UserError("The candidate is not the model that was judged: run the evaluation step again.")
 
-    content = {"content_sha256": registry.digest(arguments.candidate / "model", registry.BESIDE_THE_MODEL)}
+    content = {CONTENT: registry.digest(arguments.candidate / "model", registry.BESIDE_THE_MODEL)}
     asked_by = {name: getattr(arguments, name) for name in ("build_id", "build_uri", "caller_run_id")}
     tags = {**parameters.read().registration.tags, **lineage(candidate, decision), **content, **asked_by}
     with tracking.store() as client:

@@ -62,11 +62,6 @@ def of_run(client: MlflowClient, name: str, run_id: str) -> Version | None:
     return next((version for version in versions(client, name) if version.run_id == run_id), None)
 
 
-def of_content(client: MlflowClient, name: str, content: str) -> Version | None:
-    """Return the newest version with this content."""
-    return next((one for one in versions(client, name) if one.tags.get("content_sha256") == content), None)
-
-
 def numbered(client: MlflowClient, name: str, number: int) -> Version:
     """Return the version with this number, or say which there are."""
     known = versions(client, name)
