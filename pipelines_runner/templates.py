@@ -41,9 +41,10 @@ def load(file: Path) -> Node:
         raise PipelineError(f"{file} is not there.")
     content = file.read_text(encoding="utf-8")
     try:
-        if any(isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) for event in yaml.parse(content)):
+        events = yaml.parse(content, Loader=yaml.CBaseLoader)
+        if any(isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) for event in events):
             raise PipelineError(f"{file}: Azure Pipelines knows no anchors and aliases.")
-        read = convert(yaml.compose(content, Loader=yaml.BaseLoader), file)
+        read = convert(yaml.compose(content, Loader=yaml.CBaseLoader), file)
     except yaml.YAMLError as error:
         raise PipelineError(f"{file} is not YAML: {error}") from error
     if not isinstance(read, Node):

@@ -110,7 +110,7 @@ def expanded(baked, root, pipeline, folder, **parameters):
         made["jobs"] = made.pop("stages")[0]["jobs"]
     name = re.sub(r"\W+", "-", "-".join([Path(pipeline).stem, *map(str, parameters.values())]))
     file = folder / f"{name}.yml"
-    file.write_text(yaml.safe_dump(plain(made), sort_keys=False), encoding="utf-8")
+    file.write_text(yaml.dump(plain(made), Dumper=yaml.CSafeDumper, sort_keys=False), encoding="utf-8")
     return file
 
 

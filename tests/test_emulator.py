@@ -14,10 +14,11 @@ from urllib.parse import urlencode
 
 import pytest
 from conftest import BIN, ROOT, run
-from local_azure import Project, prepared
+from local_azure import PATIENCE, SDK, Project, prepared
 from packaging.requirements import Requirement
 
 from azureml_emulator import tokens
+from azureml_emulator.launchers import Forks
 from azureml_emulator.session import started
 
 pytestmark = pytest.mark.slow
@@ -175,12 +176,23 @@ def test_the_commands_in_the_project_s_documents_work(cookies_session, environme
     assert "Registered version 1 of diabetes-regression." in told
 
 
-def test_a_second_start_finds_the_champion_and_steps_run_as_processes(cookies_session, environment, python, tmp_path):
+@pytest.fixture
+def forks(python, tmp_path):
+    """Run programs of ml_service/ in forks of an interpreter that has imported the SDK."""
+    (tmp_path / "forks").mkdir()
+    forks = Forks(str(python), tmp_path / "forks", SDK, **PATIENCE)
+    yield forks
+    forks.close()
+
+
+def test_a_second_start_finds_the_champion_and_steps_run_as_processes(
+    cookies_session, environment, python, forks, tmp_path
+):
     steps = environment(prepared(cookies_session, "diabetes", tmp_path / "project"), "train")
     with started(python, tmp_path / "state", steps=steps) as azure:
-        assert "There is no champion" in Project(tmp_path / "project", "diabetes", python, azure).build("first")
+        assert "There is no champion" in Project(tmp_path / "project", "diabetes", python, azure, forks).build("first")
     with started(python, tmp_path / "state", "--fork-server", steps=steps) as azure:
-        project = Project(tmp_path / "project", "diabetes", python, azure)
+        project = Project(tmp_path / "project", "diabetes", python, azure, forks)
         project.change("alpha: 0.5")
 
         told = project.build("second")

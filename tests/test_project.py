@@ -117,23 +117,15 @@ def test_pre_commit_passes_in_the_template(snapshot, tmp_path):
     assert told.count("Passed") == 2
 
 
-@pytest.fixture(scope="session")
-def ended():
-    """Remember what ran: most answers do not change the Python."""
-    return {}
-
-
-def once_per_python(ended, project, action):
-    """Run an action once for all projects whose Python is the same but for the names that were answered."""
+def python_of(project):
+    """Return a digest over all that is Python in a project, but for the names that were answered."""
     names = r"\b(" + "|".join(re.escape(project.answers[name]) for name in NAMES) + r")\b"
     contents = sorted(
         re.sub(names, "named", path.relative_to(project.path).as_posix() + "\n" + path.read_text(encoding="utf-8"))
         for path in project.files()
         if path.suffix in (".py", ".toml", ".ipynb", ".txt")
     )
-    digest = hashlib.sha256("\0".join(contents).encode())
-    if digest.digest() not in ended:
-        ended[digest.digest()] = action()
+    return hashlib.sha256("\0".join(contents).encode()).digest()
 
 
 @pytest.fixture
@@ -153,14 +145,34 @@ def pull_request(environment, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.tool("make")
-def test_a_pull_request_finds_style_types_and_tests_in_order(cookies_session, pull_request):
-    pull_request(bake(cookies_session, {**COMBINATIONS["most"], "example": "diabetes"}))
+def test_a_pull_request_finds_style_types_and_tests_in_order(defaults, pull_request):
+    pull_request(defaults)
+
+
+IN_ORDER = ("aks=service", "fewest", "most")
 
 
 @pytest.mark.prove
 @pytest.mark.tool("make")
-def test_a_pull_request_finds_them_in_order_whatever_was_answered(project, ended, pull_request):
-    once_per_python(ended, project, lambda: pull_request(project))
+@pytest.mark.parametrize("answers", IN_ORDER)
+def test_a_pull_request_finds_them_in_order_in_the_fullest_and_the_leanest_project_too(
+    cookies_session, pull_request, answers
+):
+    pull_request(bake(cookies_session, COMBINATIONS[answers]))
+
+
+@pytest.fixture(scope="session")
+def seen(cookies_session):
+    """Remember which Python was checked: most answers do not change it. Pull requests have seen some of it."""
+    return {python_of(bake(cookies_session, COMBINATIONS[answers])) for answers in ("defaults", *IN_ORDER)}
+
+
+@pytest.mark.prove
+def test_types_are_right_and_tests_find_what_they_import_whatever_was_answered(project, seen, environment):
+    if (python := python_of(project)) not in seen:
+        run(environment(project), "-m", "mypy", cwd=project.path)
+        run(environment(project), "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", cwd=project.path)
+        seen.add(python)
 
 
 @pytest.mark.slow

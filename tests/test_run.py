@@ -51,9 +51,8 @@ LIVES = {
                 "Model was not registered for this run. "
                 "mse 3298.8856 is worse than version 3's 3295.7149 (lower is better).",
             ),
-            ("alpha: 0.41", "Registered version 4 "),
         ],
-        serving="Serving diabetes-regression version 3 ",
+        serving="Serving diabetes-regression version 2 ",
     ),
     "safe_driver": Life(
         first="auc  0.7937848   -\nf1   0.22754491  -\n\nRegistered version 1 of safe-driver. There is no champion",
@@ -196,6 +195,7 @@ def test_ui_shows_the_plots_of_a_run(lively, port):
     assert plot.startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("lively", [SAFE_DRIVER], indirect=True)
 @pytest.mark.tool("git")
 def test_pre_commit_passes_in_the_project(lively):
     run("git", "init", "--quiet", cwd=lively.path)

@@ -368,6 +368,7 @@ def test_what_is_no_port_is_told(tmp_path: Path, port: str) -> None:
 
 
 def test_ctrl_c_ends_the_service_quietly(served: Path) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs tests in the background may have it ignored
     command = [sys.executable, "-m", f"{PACKAGE}.app", "--folder", str(served), "--port", "0"]
     with subprocess.Popen(command, cwd=SRC, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -30,7 +30,7 @@ def test_a_version_carries_metrics_lineage_and_the_tags_of_parameters_yml(worksp
     assert version.run_id == handed_over["run_id"]
     metrics = {name: float(version.tags.pop(name)) for name in handed_over["metrics"]}
     assert metrics == handed_over["metrics"]
-    assert len(version.tags.pop("model_digest")) == len(version.tags.pop("content_sha256")) == 64
+    assert len(version.tags.pop("model_digest")) == len(version.tags.pop("behaviour_sha256")) == 64
     assert version.tags == {
         "area": "testing",
         "build_id": "42",
@@ -181,7 +181,7 @@ def test_a_withdrawn_model_comes_back_by_a_person_only(
     workspace_with_champion: Workspace, steps: list[str], switch: str, build: str, serves: int
 ) -> None:
     rows = json.loads(Path("request.json").read_text(encoding="utf-8"))["data"]
-    Path("request.json").write_text(json.dumps({"data": [*rows, rows[0]]}), encoding="utf-8")  # is other content
+    Path("request.json").write_text(json.dumps({"data": [*rows, rows[0]]}), encoding="utf-8")  # does something else
     workspace_with_champion.run("--run-evaluation", "false")
     workspace_with_champion.call("withdraw", "--version", "2")
     for step in steps:

@@ -14,7 +14,7 @@ from .program import UserError, invalid
 PATH = Path("parameters.yml")
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-MADE_OF = {"content_sha256", "data_sha256", "model_digest"}
+MADE_OF = {"behaviour_sha256", "data_sha256", "model_digest"}
 RESERVED_TAGS = MADE_OF | {"build_id", "build_uri", "caller_run_id", "promotion", "withdrawn"}
 
 Direction = Literal["lower", "higher"]

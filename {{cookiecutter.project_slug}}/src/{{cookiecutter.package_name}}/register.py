@@ -1,10 +1,13 @@
 """Register the candidate as a new version of the model, if the decision is to promote it."""
 
+import hashlib
+import json
 import logging
+from pathlib import Path
 
 from mlflow import MlflowClient
 
-from . import handover, parameters, registry, tracking
+from . import golden_rows, handover, parameters, registry, tracking
 from .handover import Candidate, Decision
 from .outcome import FILE, Outcome
 from .pipeline import BY_HAND, parse_arguments
@@ -13,7 +16,7 @@ from .registry import Version
 
 PROMOTIONS = {None: "evaluated", "RUN_EVALUATION": "not_evaluated", "ALLOW_RUN_CANCEL": "forced"}
 
-CONTENT = "content_sha256"
+BEHAVIOUR = "behaviour_sha256"
 
 Tags = dict[str, str]
 
@@ -28,6 +31,12 @@ def lineage(candidate: Candidate, decision: Decision) -> dict[str, str]:
         "model_digest": decision.model_digest,
         "promotion": PROMOTIONS[decision.overridden_by],
     }
+
+
+def behaviour(model: Path, metrics: dict[str, float]) -> str:
+    """Return a digest of what a model takes, predicts and measures: its weights may be written otherwise each time."""
+    parts = [(model / name).read_bytes() for name in ("schema.json", golden_rows.FILE)]
+    return hashlib.sha256(b"\0".join([*parts, json.dumps(metrics, sort_keys=True).encode()])).hexdigest()
 
 
 def check_champion(decision: Decision, champion: Version | None) -> None:
@@ -51,7 +60,7 @@ def register(client: MlflowClient, name: str, run_id: str, decision: Decision, t
     earlier = next((version for version in known if version.run_id == run_id), None)
     if earlier and earlier.tags.get("build_id") == tags["build_id"] and registry.WITHDRAWN not in earlier.tags:
         return outcome(name, earlier, decision, registered=True)
-    alike = next((version for version in known if version.tags.get(CONTENT) == tags[CONTENT]), None)
+    alike = next((version for version in known if version.tags.get(BEHAVIOUR) == tags[BEHAVIOUR]), None)
     if alike and alike.run_id != run_id and tags["build_id"] == BY_HAND:
         alike = None  # whoever trains a model again by hand means it
     if (reason := refusal(decision, champion, alike)) is not None:
@@ -61,7 +70,7 @@ def register(client: MlflowClient, name: str, run_id: str, decision: Decision, t
 
 
 def refusal(decision: Decision, champion: Version | None, alike: Version | None) -> str | None:
-    """Say why a candidate is not added, or nothing. ``alike`` is the newest version of its content."""
+    """Say why a candidate is not added, or nothing. ``alike`` is the newest version that does the same."""
     if not decision.promote:
         return decision.reason
     if champion and champion.tags.get("model_digest") == decision.model_digest:
@@ -92,9 +101,9 @@ def main() -> None:
     if registry.digest(arguments.candidate / "model") != decision.model_digest:
         raise UserError("The candidate is not the model that was judged: run the evaluation step again.")
 
-    content = {CONTENT: registry.digest(arguments.candidate / "model", registry.BESIDE_THE_MODEL)}
+    does = {BEHAVIOUR: behaviour(arguments.candidate / "model", candidate.metrics)}
     asked_by = {name: getattr(arguments, name) for name in ("build_id", "build_uri", "caller_run_id")}
-    tags = {**parameters.read().registration.tags, **lineage(candidate, decision), **content, **asked_by}
+    tags = {**parameters.read().registration.tags, **lineage(candidate, decision), **does, **asked_by}
     with tracking.store() as client:
         became = register(client, arguments.model_name, candidate.run_id, decision, tags)
         tracking.log_text(client, candidate.run_id, became.model_dump_json(indent=2) + "\n", FILE)

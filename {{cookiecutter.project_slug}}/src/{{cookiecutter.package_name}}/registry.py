@@ -19,8 +19,6 @@ from .program import UserError, in_one_line
 WITHDRAWN = "withdrawn"
 # MLflow puts this file into a folder that it downloads; it was not there when the model was judged.
 ADDED_BY_MLFLOW = frozenset({"registered_model_meta"})
-# What is not the model itself: ids and times, and the packages that it was trained with.
-BESIDE_THE_MODEL = ADDED_BY_MLFLOW | {"MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt"}
 # How stores say that files are gone, and MLflow which file a reason is about.
 MISSING = re.compile(r"(?:Blob|Container|Resource)NotFound|No such (?:file|artifact)")
 HEADLINE = re.compile(r"#+ File .* #+\n")
@@ -93,10 +91,10 @@ def withdraw(client: MlflowClient, name: str, number: int) -> str:
     return f"Withdrew {version}. The champion is {now_champion}."
 
 
-def digest(folder: Path, without: frozenset[str] = ADDED_BY_MLFLOW) -> str:
+def digest(folder: Path) -> str:
     """Return the SHA-256 over the names and contents of a model folder's files."""
     total = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in without):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in ADDED_BY_MLFLOW):
         total.update(f"{path.relative_to(folder).as_posix()}\n{path.stat().st_size}\n".encode())
         total.update(path.read_bytes())
     return total.hexdigest()
