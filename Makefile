@@ -32,7 +32,7 @@ test: setup ## run all tests, a file at a time on each core
 test-fast: setup ## run the tests that need no environment of their own
 	$(TOOL) pytest -m "not slow and not prove" --numprocesses auto
 
-prove: setup ## run what takes longer: images built and used, scanners, the tests of the fullest and the leanest project, the guide followed
+prove: setup ## run what takes longer: images built and used, scanners, projects' own tests, the guide followed
 	$(TOOL) pytest -m prove --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: setup ## check the style of hooks and tests

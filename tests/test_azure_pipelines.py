@@ -454,6 +454,7 @@ def holds(language_service, defaults, tmp_path):
 
 @pytest.fixture(params=["agent", "server"])
 def waits_on(request, defaults, tmp_path):
+    """Return a repository whose training is waited for on an agent, or on the server."""
     root = repository(defaults, tmp_path / "repository", without=("tests", "docs", "src", "ml_service"))
     edit(root, ".pipelines/variables.yml", "value: agent", f"value: {request.param}")
     return root
@@ -697,10 +698,10 @@ def few_tests(defaults, tmp_path):
 def test_a_broken_change_fails_and_its_build_says_where(defaults, environment, few_tests, tmp_path):
     python = environment(defaults)
     root = few_tests(python)
-    checked = re.search(r"^packages = .*$", (root / "pyproject.toml").read_text("utf-8"), re.MULTILINE)[0]
-    edit(root, "pyproject.toml", checked, 'modules = ["diabetes_regression.keys"]')  # the whole takes half a minute
+    package = defaults.answers["package_name"]
+    edit(root, "pyproject.toml", f'packages = ["{package}", "ml_service"]', f'modules = ["{package}.keys"]')  # is quick
     for file, added, _ in BROKEN.values():
-        path = root / file.format(package=defaults.answers["package_name"])
+        path = root / file.format(package=package)
         path.write_text(path.read_text("utf-8") + added, encoding="utf-8")
     local = agent(defaults, root, tmp_path / "agent", PATH=f"{python.parent}:{os.environ['PATH']}")
 

@@ -149,13 +149,13 @@ def test_a_pull_request_finds_style_types_and_tests_in_order(defaults, pull_requ
     pull_request(defaults)
 
 
-IN_ORDER = ("aks=service", "fewest", "most")
+IN_ORDER = ("aks=canary", "aks=service", "fewest", "most")
 
 
 @pytest.mark.prove
 @pytest.mark.tool("make")
 @pytest.mark.parametrize("answers", IN_ORDER)
-def test_a_pull_request_finds_them_in_order_in_the_fullest_and_the_leanest_project_too(
+def test_a_pull_request_finds_them_in_order_with_each_kind_of_deployment_and_with_none(
     cookies_session, pull_request, answers
 ):
     pull_request(bake(cookies_session, COMBINATIONS[answers]))
@@ -163,7 +163,7 @@ def test_a_pull_request_finds_them_in_order_in_the_fullest_and_the_leanest_proje
 
 @pytest.fixture(scope="session")
 def seen(cookies_session):
-    """Remember which Python was checked: most answers do not change it. Pull requests have seen some of it."""
+    """Remember which Python was checked, by a digest over it: most answers do not change it."""
     return {python_of(bake(cookies_session, COMBINATIONS[answers])) for answers in ("defaults", *IN_ORDER)}
 
 

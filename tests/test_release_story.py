@@ -160,7 +160,7 @@ def story(cookies_session, environment, tmp_path_factory):
         forks.close()
 
 
-WITHDRAWN = "Model was not registered for this run. It is version 2 of "
+WITHDRAWN = "Model was not registered for this run. It answers as version 2 of "
 BOTH = {"web app", "canary"}
 
 

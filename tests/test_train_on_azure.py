@@ -144,12 +144,12 @@ def test_a_withdrawn_version_comes_back_neither_by_its_training_nor_by_the_same_
     champion = {**builds["forced"].model, "registered": False}
 
     used_again = project.build("used-again")
-    assert " was not registered for this run. It is version 5 of " in used_again
+    assert " was not registered for this run. It answers as version 5 of " in used_again
     assert project.model() == champion
     app = next(project.path.glob("src/*/app.py"))
     app.write_text(app.read_text("utf-8") + "# changed\n", encoding="utf-8")
     trained_again = project.build("trained-again")
-    assert " was not registered for this run. It is version 5 of " in trained_again
+    assert " was not registered for this run. It answers as version 5 of " in trained_again
     assert project.model() == champion
     brought_back = project.build("brought-back", RUN_EVALUATION="false")
     assert "Registered version 6 of " in brought_back

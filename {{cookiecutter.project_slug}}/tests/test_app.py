@@ -368,9 +368,10 @@ def test_what_is_no_port_is_told(tmp_path: Path, port: str) -> None:
 
 
 def test_ctrl_c_ends_the_service_quietly(served: Path) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs tests in the background may have it ignored
     command = [sys.executable, "-m", f"{PACKAGE}.app", "--folder", str(served), "--port", "0"]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs may have it ignored
     with subprocess.Popen(command, cwd=SRC, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        signal.signal(signal.SIGINT, before)
         assert process.stdout is not None
         address = process.stdout.readline().strip().rpartition(" ")[2]
         assert http.request("GET", address).status == 200

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import mlflow
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 from conftest import SRC, Workspace
 from mlflow import MlflowClient
 
-from {{ cookiecutter.package_name }} import data, estimator, model, parameters, train
+from {{ cookiecutter.package_name }} import data, estimator, model, parameters, predictor, schema, train
 from {{ cookiecutter.package_name }}.program import UserError
 from {{ cookiecutter.package_name }}.schema import FEATURES, LABELS, THRESHOLD
 from {{ cookiecutter.package_name }}.train import split
@@ -72,6 +72,33 @@ def test_run_holds_parameters_metrics_data_hash_and_plots(workspace_with_champio
     assert run.data.params["data_sha256"] == data.fingerprint(Path("data"))
     assert run.data.metrics == handed_over["metrics"]
     assert [plot.path for plot in MlflowClient().list_artifacts(run.info.run_id, "plots") if plot.path.endswith(".png")]
+
+
+def test_a_model_is_the_same_if_it_answers_the_same_however_its_files_differ(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, save = set(), predictor.save
+
+    def marked(fitted: Any, folder: Path) -> None:
+        save(fitted, folder)
+        (folder / "made").write_text(f"{len(found)}", encoding="utf-8")
+
+    monkeypatch.setattr(predictor, "save", marked)
+    for _ in range(2):
+        workspace.step("train")
+        found.add(json.loads(Path("candidate/metrics.json").read_text(encoding="utf-8"))["behaviour_sha256"])
+
+    assert len(found) == 1
+
+
+def test_a_model_is_another_if_it_answers_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = np.array([0.1, 0.2])
+    found = [train.behaviour(answers), train.behaviour(answers + 1e-15)]
+    for name, value in {"THRESHOLD": 0.25, "LABELS": ("a", "b"), "FEATURES": ("c",)}.items():
+        monkeypatch.setattr(schema, name, value)
+        found.append(train.behaviour(answers))
+
+    assert len(set(found)) == len(found)
 
 
 @pytest.mark.parametrize(

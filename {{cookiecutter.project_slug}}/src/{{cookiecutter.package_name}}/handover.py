@@ -25,6 +25,7 @@ class Candidate(Record):
 
     run_id: str
     data_sha256: str
+    behaviour_sha256: str
     metrics: Metrics
 
 

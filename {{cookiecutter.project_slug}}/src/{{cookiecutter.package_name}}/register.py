@@ -1,22 +1,18 @@
 """Register the candidate as a new version of the model, if the decision is to promote it."""
 
-import hashlib
-import json
 import logging
-from pathlib import Path
 
 from mlflow import MlflowClient
 
-from . import golden_rows, handover, parameters, registry, tracking
+from . import handover, parameters, registry, tracking
 from .handover import Candidate, Decision
 from .outcome import FILE, Outcome
 from .pipeline import BY_HAND, parse_arguments
 from .program import UserError, program
 from .registry import Version
 
-PROMOTIONS = {None: "evaluated", "RUN_EVALUATION": "not_evaluated", "ALLOW_RUN_CANCEL": "forced"}
-
 BEHAVIOUR = "behaviour_sha256"
+PROMOTIONS = {None: "evaluated", "RUN_EVALUATION": "not_evaluated", "ALLOW_RUN_CANCEL": "forced"}
 
 Tags = dict[str, str]
 
@@ -28,15 +24,10 @@ def lineage(candidate: Candidate, decision: Decision) -> dict[str, str]:
     return {
         **{name: repr(value) for name, value in decision.candidate.items()},
         "data_sha256": candidate.data_sha256,
+        BEHAVIOUR: candidate.behaviour_sha256,
         "model_digest": decision.model_digest,
         "promotion": PROMOTIONS[decision.overridden_by],
     }
-
-
-def behaviour(model: Path, metrics: dict[str, float]) -> str:
-    """Return a digest of what a model takes, predicts and measures: its weights may be written otherwise each time."""
-    parts = [(model / name).read_bytes() for name in ("schema.json", golden_rows.FILE)]
-    return hashlib.sha256(b"\0".join([*parts, json.dumps(metrics, sort_keys=True).encode()])).hexdigest()
 
 
 def check_champion(decision: Decision, champion: Version | None) -> None:
@@ -70,13 +61,14 @@ def register(client: MlflowClient, name: str, run_id: str, decision: Decision, t
 
 
 def refusal(decision: Decision, champion: Version | None, alike: Version | None) -> str | None:
-    """Say why a candidate is not added, or nothing. ``alike`` is the newest version that does the same."""
+    """Say why a candidate is not added, or nothing. ``alike`` is the newest version that answers the same."""
     if not decision.promote:
         return decision.reason
     if champion and champion.tags.get("model_digest") == decision.model_digest:
         return f"It is {champion}, the champion, byte for byte."
     if alike and registry.WITHDRAWN in alike.tags and decision.overridden_by != "RUN_EVALUATION":
-        return f"It is {alike} again, which was withdrawn: train another, or bring it back with RUN_EVALUATION=false."
+        told = f"It answers as {alike} did, which was withdrawn"
+        return f"{told}: train another, or bring it back with RUN_EVALUATION=false."
     return None
 
 
@@ -101,9 +93,8 @@ def main() -> None:
     if registry.digest(arguments.candidate / "model") != decision.model_digest:
         raise UserError("The candidate is not the model that was judged: run the evaluation step again.")
 
-    does = {BEHAVIOUR: behaviour(arguments.candidate / "model", candidate.metrics)}
     asked_by = {name: getattr(arguments, name) for name in ("build_id", "build_uri", "caller_run_id")}
-    tags = {**parameters.read().registration.tags, **lineage(candidate, decision), **does, **asked_by}
+    tags = {**parameters.read().registration.tags, **lineage(candidate, decision), **asked_by}
     with tracking.store() as client:
         became = register(client, arguments.model_name, candidate.run_id, decision, tags)
         tracking.log_text(client, candidate.run_id, became.model_dump_json(indent=2) + "\n", FILE)

@@ -3,6 +3,7 @@
 The candidate is measured through the very files and code that will score requests.
 """
 
+import hashlib
 import json
 import logging
 import tempfile
@@ -76,6 +77,12 @@ def save(model: Any, request: list[list[float]], folder: Path) -> None:
     (folder / "schema.json").write_text(json.dumps(description, indent=2), encoding="utf-8")
 
 
+def behaviour(predictions: np.ndarray) -> str:
+    """Return a digest of what a model answers. Equal models may have different files: some formats hold times."""
+    described = json.dumps([schema.FEATURES, schema.LABELS, schema.THRESHOLD])
+    return hashlib.sha256(described.encode() + predictions.tobytes()).hexdigest()
+
+
 def log_figures(model: Any, target: np.ndarray, predictions: np.ndarray) -> None:
     """Log the pictures of plots.py with the current run."""
     with tempfile.TemporaryDirectory() as folder:
@@ -112,9 +119,13 @@ def main() -> None:
         log_figures(model, target, predictions)
         mlflow.log_artifacts(str(candidate / "model"), "model")  # Azure ML's client needs a str
 
-    handover.write(
-        handover.Candidate(run_id=run.info.run_id, data_sha256=data_sha256, metrics=metrics), candidate / "metrics.json"
+    trained = handover.Candidate(
+        run_id=run.info.run_id,
+        data_sha256=data_sha256,
+        behaviour_sha256=behaviour(predictions),
+        metrics=metrics,
     )
+    handover.write(trained, candidate / "metrics.json")
     for name, value in metrics.items():
         log.info("%s %.8g on %d held-out rows", name, value, len(held_out))
 
