@@ -158,7 +158,7 @@ def apply(cluster: Cluster, given: argparse.Namespace) -> None:
 
     held = cluster.read()
     built = subprocess.run([given.real, "kustomize", given.kustomize], capture_output=True, check=True)
-    for one in yaml.safe_load_all(built.stdout):
+    for one in yaml.load_all(built.stdout, Loader=yaml.CSafeLoader):
         name = f"{one['kind']}/{one['metadata']['name']}"
         if one["metadata"]["namespace"] != "canary-namespace":
             sys.exit(f"{name} has another namespace.")

@@ -1,5 +1,6 @@
 """Batch scoring as a person runs it: killed in the middle, on a full disk, with a bad file among a hundred."""
 
+import contextlib
 import csv
 import json
 import os
@@ -93,9 +94,12 @@ def recorded(output):
 
 
 def begun(output, name):
-    """Tell whether scores of a file are being written."""
-    marks = [path for path in output.glob(".unfinished-*/file") if path.read_text("utf-8") == name]
-    return any(path.with_name("scores").exists() and path.with_name("scores").stat().st_size for path in marks)
+    """Tell whether scores of a file are being written. What is written may be done, and moved, at any moment."""
+    for path in output.glob(".unfinished-*/file"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.read_text("utf-8") == name and path.with_name("scores").stat().st_size:
+                return True
+    return False
 
 
 def test_a_killed_run_loses_and_doubles_nothing_when_it_is_run_again(scoring, big, tmp_path):

@@ -61,7 +61,8 @@ class Delivery:
     """
 
     def __init__(self, baked, folder):
-        self.root = repository(baked, folder / "repository", without=("tests", "docs", "requirements", "data"))
+        left_out = ("tests", "docs", "requirements", "data", "experimentation", "*-templates", "kubernetes")
+        self.root = repository(baked, folder / "repository", without=left_out)
         self.failing = ""
         self.same = set()  # targets that serve what is to be deployed
         stubs = dict.fromkeys(("UsePythonVersion@0", "Cache@2"), self.nothing)

@@ -94,89 +94,70 @@ def test_what_the_provider_does_not_know_or_lacks_is_refused(initialised, tmp_pa
     assert '"delete_retention_polici" are not expected here' in told
 
 
+# Lines of main.tf that are broken by hand: what stands there, what then, and what the tests of a file say of it.
+# Several are broken at once, where no fault hides another.
 BROKEN = {
-    # what is broken by hand: the line, what stands there then, the file of tests that finds it, and what it says
-    "old TLS": ('"TLS1_2"', '"TLS1_0"', "secure", "older than TLS 1.2"),
-    "plain HTTP": (
-        "https_traffic_only_enabled        = true",
-        "https_traffic_only_enabled = false",
-        "secure",
-        "plain HTTP",
-    ),
-    "public blobs": ("to_be_public   = false", "to_be_public   = true", "secure", "No blob may be public"),
-    "copies elsewhere": ("replication_enabled  = false", "replication_enabled  = true", "secure", "another tenant"),
-    "key by default": (
-        "default_to_oauth_authentication   = true",
-        "default_to_oauth_authentication = false",
-        "secure",
-        "not take the key",
-    ),
-    "encrypted once": (
-        "infrastructure_encryption_enabled = true",
-        "infrastructure_encryption_enabled = false",
-        "secure",
-        "encrypted twice",
-    ),
-    "users of storage": (
-        "local_user_enabled                = false",
-        "local_user_enabled = true",
-        "secure",
-        "no users of its own",
-    ),
-    "no key": ("key_enabled         = true", "key_enabled         = false", "secure", "SDK v1 reaches"),
-    "long tokens": ('"01.00:00:00"', '"99.00:00:00"', "secure", "more than a day"),
-    "deleted at once": ("days = 7", "days = 1", "secure", "kept for a week"),
-    "access policies": (
-        "rbac_authorization_enabled = true",
-        "rbac_authorization_enabled = false",
-        "secure",
-        "must be by role",
-    ),
-    "purging": ("purge_protection_enabled   = true", "purge_protection_enabled = false", "secure", "may purge"),
-    "forgotten soon": ("retention_days = 90", "retention_days = 7", "secure", "90 days"),
-    "admin of the registry": ("admin_enabled          = false", "admin_enabled = true", "secure", "no admin user"),
-    "anonymous pull": ("pull_enabled = false", "pull_enabled = true", "secure", "ask who pulls"),
-    "no identity": ('"SystemAssigned"', '"UserAssigned"', "secure", "identity of its own"),
-    "nodes in reach": ("public_access_enabled     = false", "public_access_enabled = true", "secure", "from outside"),
-    "users of nodes": (
-        "local_auth_enabled            = false",
-        "local_auth_enabled = true",
-        "secure",
-        "no users of their own",
-    ),
-    "idle nodes": ("min_node_count                       = 0", "min_node_count = 1", "secure", "no nodes while"),
-    "classic insights": ("workspace_id     = azurerm", "#", "names", "keep its data in Log Analytics"),
-    "tag that can be overridden": ("merge(var.tags, { project = var.project })", "var.tags", "names", "project's tag"),
-    "something without tags": ("tags                = local.tags\n\n  tenant", "tenant", "names", "project's tag"),
-    "capitals": ("lower(var.base_name)", "var.base_name", "names", "does not give the names"),
-    "another name": ("-AML-KV", "-KV", "names", "does not give the names"),
-    "roles for all": ("for_each = var.assign_roles", "for_each = true", "asked_for", "nobody asked for it"),
-    "cluster for all": ("var.create_compute ? 1 : 0", "1", "asked_for", "A cluster is made"),
-    "more than needed": ("Key Vault Secrets User", "Key Vault Administrator", "asked_for", "other roles"),
-    "group of others": (
-        "create_resource_group ? 1 : 0",
-        "create_resource_group ? 1 : 1",
-        "asked_for",
-        "zero or one elements",
-    ),
+    "secure": [
+        ('"TLS1_2"', '"TLS1_0"', "older than TLS 1.2"),
+        ("https_traffic_only_enabled        = true", "https_traffic_only_enabled = false", "plain HTTP"),
+        ("to_be_public   = false", "to_be_public   = true", "No blob may be public"),
+        ("replication_enabled  = false", "replication_enabled  = true", "another tenant"),
+        ("default_to_oauth_authentication   = true", "default_to_oauth_authentication = false", "not take the key"),
+        ("infrastructure_encryption_enabled = true", "infrastructure_encryption_enabled = false", "encrypted twice"),
+        ("local_user_enabled                = false", "local_user_enabled = true", "no users of its own"),
+        ("key_enabled         = true", "key_enabled         = false", "SDK v1 reaches"),
+        ('"01.00:00:00"', '"99.00:00:00"', "more than a day"),
+        ("days = 7", "days = 1", "kept for a week"),
+        ("rbac_authorization_enabled = true", "rbac_authorization_enabled = false", "must be by role"),
+        ("purge_protection_enabled   = true", "purge_protection_enabled = false", "may purge"),
+        ("retention_days = 90", "retention_days = 7", "90 days"),
+        ("admin_enabled          = false", "admin_enabled = true", "no admin user"),
+        ("pull_enabled = false", "pull_enabled = true", "ask who pulls"),
+        ('"SystemAssigned"', '"UserAssigned"', "identity of its own"),
+        ("public_access_enabled     = false", "public_access_enabled = true", "from outside"),
+        ("local_auth_enabled            = false", "local_auth_enabled = true", "no users of their own"),
+        ("min_node_count                       = 0", "min_node_count = 1", "no nodes while"),
+    ],
+    "names": [
+        ("workspace_id     = azurerm", "#", "keep its data in Log Analytics"),
+        ("merge(var.tags, { project = var.project })", "var.tags", "project's tag"),
+        ("lower(var.base_name)", "var.base_name", "does not give the names"),
+    ],
+    "names of others": [
+        ("tags                = local.tags\n\n  tenant", "tenant", "project's tag"),
+        ("-AML-KV", "-KV", "does not give the names"),
+    ],
+    "asked_for": [
+        ("var.create_compute ? 1 : 0", "1", "A cluster is made"),
+        ("Key Vault Secrets User", "Key Vault Administrator", "other roles"),
+    ],
+    "asked_for roles": [
+        ("for_each = var.assign_roles", "for_each = true", "nobody asked for it"),
+    ],
+    "asked_for group": [
+        ("create_resource_group ? 1 : 0", "create_resource_group ? 1 : 1", "zero or one elements"),
+    ],
 }
 
 
 @pytest.mark.slow
 @pytest.mark.tool("terraform")
-@pytest.mark.parametrize("fault", BROKEN)
-def test_a_setting_that_is_broken_by_hand_is_found(initialised, tmp_path, fault):
-    old, new, file, said = BROKEN[fault]
-    folder = tmp_path / "tf-templates"
+@pytest.mark.parametrize("faults", BROKEN)
+def test_settings_that_are_broken_by_hand_are_found(initialised, tmp_path, faults):
+    assert not_found(initialised, tmp_path / "tf-templates", "main", faults.split()[0], BROKEN[faults]) == []
+
+
+def not_found(initialised, folder, templates, tests, faults):
+    """Break lines of a file of templates in a copy, and return what its tests should say of that and do not."""
     shutil.copytree(initialised, folder, symlinks=True)
-    edit(folder, "main.tf", old, new)
+    for old, new, _ in faults:
+        edit(folder, f"{templates}.tf", old, new)
+    told = run("terraform", "test", "-no-color", f"-filter=tests/{tests}.tftest.hcl", cwd=folder, code=1)
+    told = " ".join(told.split())
+    return [said for *_, said in faults if said not in told]
 
-    told = run("terraform", "test", "-no-color", f"-filter=tests/{file}.tftest.hcl", cwd=folder, code=1)
 
-    assert said in " ".join(told.split())
-
-
-# As above, several lines of a file at once, which its tests are named after, and what is said of each.
+# The same of files which their tests are named after.
 BROKEN_TARGETS = {
     "web_app": [
         ("https_only              = true", "https_only = false", "refuse plain HTTP"),
@@ -218,15 +199,9 @@ BROKEN_TARGETS = {
 @pytest.mark.tool("terraform")
 @pytest.mark.parametrize("faults", BROKEN_TARGETS)
 def test_settings_of_a_target_that_are_broken_by_hand_are_found(initialised_targets, tmp_path, faults):
-    folder, file = tmp_path / "tf-templates", faults.split()[0]
-    shutil.copytree(initialised_targets, folder, symlinks=True)
-    for old, new, _ in BROKEN_TARGETS[faults]:
-        edit(folder, f"{file}.tf", old, new)
+    file = faults.split()[0]
 
-    told = run("terraform", "test", "-no-color", f"-filter=tests/{file}.tftest.hcl", cwd=folder, code=1)
-
-    told = " ".join(told.split())
-    assert [said for *_, said in BROKEN_TARGETS[faults] if said not in told] == []
+    assert not_found(initialised_targets, tmp_path / "tf-templates", file, file, BROKEN_TARGETS[faults]) == []
 
 
 def test_what_terraform_does_not_test_of_targets_stands_there(served):

@@ -14,8 +14,6 @@ from .registry import Version
 BEHAVIOUR = "behaviour_sha256"
 PROMOTIONS = {None: "evaluated", "RUN_EVALUATION": "not_evaluated", "ALLOW_RUN_CANCEL": "forced"}
 
-Tags = dict[str, str]
-
 log = logging.getLogger(__name__)
 
 
@@ -41,7 +39,7 @@ def check_champion(decision: Decision, champion: Version | None) -> None:
         )
 
 
-def register(client: MlflowClient, name: str, run_id: str, decision: Decision, tags: Tags) -> Outcome:
+def register(client: MlflowClient, name: str, run_id: str, decision: Decision, tags: dict[str, str]) -> Outcome:
     """Add a version, or say why the champion stays the one that is to serve.
 
     What the candidate's run gave to this build already is this build's. What it gave to another was overtaken since,
@@ -67,8 +65,7 @@ def refusal(decision: Decision, champion: Version | None, alike: Version | None)
     if champion and champion.tags.get("model_digest") == decision.model_digest:
         return f"It is {champion}, the champion, byte for byte."
     if alike and registry.WITHDRAWN in alike.tags and decision.overridden_by != "RUN_EVALUATION":
-        told = f"It answers as {alike} did, which was withdrawn"
-        return f"{told}: train another, or bring it back with RUN_EVALUATION=false."
+        return f"It answers as {alike} did, which was withdrawn: train another, or add it by RUN_EVALUATION=false."
     return None
 
 

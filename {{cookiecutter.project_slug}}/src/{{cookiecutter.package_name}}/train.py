@@ -120,10 +120,7 @@ def main() -> None:
         mlflow.log_artifacts(str(candidate / "model"), "model")  # Azure ML's client needs a str
 
     trained = handover.Candidate(
-        run_id=run.info.run_id,
-        data_sha256=data_sha256,
-        behaviour_sha256=behaviour(predictions),
-        metrics=metrics,
+        run_id=run.info.run_id, data_sha256=data_sha256, behaviour_sha256=behaviour(predictions), metrics=metrics
     )
     handover.write(trained, candidate / "metrics.json")
     for name, value in metrics.items():
