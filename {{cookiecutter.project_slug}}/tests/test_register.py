@@ -181,7 +181,7 @@ def test_a_withdrawn_model_comes_back_by_a_person_only(
     workspace_with_champion: Workspace, steps: list[str], switch: str, build: str, serves: int
 ) -> None:
     data = Path("data/sample.csv")
-    data.write_text("".join(data.read_text(encoding="utf-8").splitlines(keepends=True)[:-100]), encoding="utf-8")
+    data.write_text("".join(data.read_text(encoding="utf-8").splitlines(keepends=True)[:-1]), encoding="utf-8")
     workspace_with_champion.run("--run-evaluation", "false")
     workspace_with_champion.call("withdraw", "--version", "2")
     for step in steps:

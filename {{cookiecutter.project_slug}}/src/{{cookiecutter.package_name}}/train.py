@@ -78,9 +78,9 @@ def save(model: Any, request: list[list[float]], folder: Path) -> None:
 
 
 def behaviour(predictions: np.ndarray) -> str:
-    """Return a digest of what a model answers. Equal models may have different files: some formats hold times."""
-    described = json.dumps([schema.FEATURES, schema.LABELS, schema.THRESHOLD])
-    return hashlib.sha256(described.encode() + predictions.tobytes()).hexdigest()
+    """Return a digest of what a model answers, to nine digits. Equal models may have different files."""
+    answers = [f"{prediction:.9g}" for prediction in predictions]
+    return hashlib.sha256(json.dumps([schema.FEATURES, schema.LABELS, schema.THRESHOLD, answers]).encode()).hexdigest()
 
 
 def log_figures(model: Any, target: np.ndarray, predictions: np.ndarray) -> None:
@@ -110,6 +110,7 @@ def main() -> None:
 
         target = held_out[schema.TARGET].to_numpy()
         predictions = load(candidate / "model").predict(held_out[list(schema.FEATURES)])
+        behaviour_sha256 = behaviour(predictions)
         try:
             metrics = estimator.measure(target, predictions, schema.THRESHOLD)
         except ValueError as error:
@@ -120,7 +121,7 @@ def main() -> None:
         mlflow.log_artifacts(str(candidate / "model"), "model")  # Azure ML's client needs a str
 
     trained = handover.Candidate(
-        run_id=run.info.run_id, data_sha256=data_sha256, behaviour_sha256=behaviour(predictions), metrics=metrics
+        run_id=run.info.run_id, data_sha256=data_sha256, behaviour_sha256=behaviour_sha256, metrics=metrics
     )
     handover.write(trained, candidate / "metrics.json")
     for name, value in metrics.items():
