@@ -30,9 +30,10 @@ def test_a_version_carries_metrics_lineage_and_the_tags_of_parameters_yml(worksp
     assert version.run_id == handed_over["run_id"]
     metrics = {name: float(version.tags.pop(name)) for name in handed_over["metrics"]}
     assert metrics == handed_over["metrics"]
-    assert len(version.tags.pop("model_digest")) == len(version.tags.pop("behaviour_sha256")) == 64
+    assert len(version.tags.pop("model_digest")) == len(handed_over["behaviour_sha256"]) == 64
     assert version.tags == {
         "area": "testing",
+        "behaviour_sha256": handed_over["behaviour_sha256"],
         "build_id": "42",
         "build_uri": "https://example.com/42",
         "caller_run_id": "none",
