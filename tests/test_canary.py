@@ -247,7 +247,7 @@ class Releases:
         (self.root / ".pipelines" / "alone.yml").write_text(alone(self.root), encoding="utf-8")
         edit(self.root, "deployment/canary.py", "SECONDS_BETWEEN = 10", "SECONDS_BETWEEN = 0.01")
         edit(self.root, "deployment/canary.py", "SECONDS_PER_REQUEST = 5", "SECONDS_PER_REQUEST = 1")
-        edit(self.root, "deployment/canary.py", "REQUESTS = 200", "REQUESTS = 40")
+        edit(self.root, "deployment/canary.py", "REQUESTS = 200", "REQUESTS = 24")
         edit(self.root, "deployment/cluster.py", "SECONDS_BETWEEN = 5", "SECONDS_BETWEEN = 0")
         self.tags = folder / "tags"
         environment = {

@@ -22,7 +22,7 @@ import pytest
 from conftest import run
 from local_azure import working
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.prove
 
 ACI, AKS = "scores-aci", "scores-aks"
 ACI_URL = f"http://{ACI}.eastus.azurecontainer.io/score"
