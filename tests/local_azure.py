@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from conftest import bake, run
 
-from azureml_emulator.launchers import Command, Forks
+from azureml_emulator.launchers import SYSTEM_PATH, Command, Forks
 from azureml_emulator.session import Session, started
 from pipelines_runner.tasks import INPUTS_OF_AZURE_CLI, TASKS
 
@@ -92,6 +92,17 @@ class Project(NamedTuple):
         return {int(number): tags for number, tags in json.loads(told.splitlines()[-1]).items()}
 
 
+@contextmanager
+def warm(python, folder, path=SYSTEM_PATH):
+    """Give forks of an interpreter that has imported the SDK, and end them."""
+    (folder / "forks").mkdir(exist_ok=True)
+    forks = Forks(str(python), folder / "forks", SDK, path, **PATIENCE)
+    try:
+        yield forks
+    finally:
+        forks.close()
+
+
 def in_forks(forks, **variables):
     """Return a task AzureCLI@2 that runs programs of Azure ML in forks of a warm interpreter, others as they are."""
 
@@ -127,11 +138,9 @@ def working(cookies, environment, example, folder, lock="train", **answers):
         prepared(cookies, example, folder / "project", **answers)
     python, steps = environment(bake(cookies, {})), environment(baked, lock)
     serving = ("--serving-python", environment(baked, "inference")) if answers else ()
-    (folder / "forks").mkdir(exist_ok=True)
-    forks = Forks(str(python), folder / "forks", SDK, **PATIENCE)
-    try:
-        with started(python, folder / "state", "--fork-server", *serving, steps=steps) as azure:
-            yield Project(folder / "project", example, python, azure, forks)
-            assert azure.ask("unknown") == []
-    finally:
-        forks.close()
+    with (
+        warm(python, folder) as forks,
+        started(python, folder / "state", "--fork-server", *serving, steps=steps) as azure,
+    ):
+        yield Project(folder / "project", example, python, azure, forks)
+        assert azure.ask("unknown") == []

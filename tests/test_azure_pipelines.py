@@ -14,11 +14,11 @@ from typing import NamedTuple
 import pytest
 import yaml
 from conftest import bake, run
-from local_azure import PATIENCE, SDK, in_forks
+from local_azure import PATIENCE, in_forks, warm
 from local_pipelines import LOGIN, PREDEFINED, agent, azure_cli, edit, expanded, groups, repository, roots
 
 from azureml_emulator import tokens
-from azureml_emulator.launchers import SYSTEM_PATH, Forks
+from azureml_emulator.launchers import SYSTEM_PATH
 from azureml_emulator.session import Session, started
 from pipelines_runner.builds import TOKEN, answering
 from pipelines_runner.errors import PipelineError
@@ -533,11 +533,9 @@ def organisation(cookies_session, environment, tmp_path_factory):
         one = Organisation(root, local, azure)
         assert model(one.build())["version"] == 1
         edit(root, "src/parameters.yml", "alpha: 0.4", "alpha: 0.5")
-        (folder / "forks").mkdir()
-        forks = Forks(str(python), folder / "forks", SDK, f"{tools}:{SYSTEM_PATH}", **PATIENCE)
-        tasks["AzureCLI@2"] = in_forks(forks, SUBSCRIPTION_ID=azure.environment["SUBSCRIPTION_ID"])
-        yield one
-        forks.close()
+        with warm(python, folder, f"{tools}:{SYSTEM_PATH}") as forks:
+            tasks["AzureCLI@2"] = in_forks(forks, SUBSCRIPTION_ID=azure.environment["SUBSCRIPTION_ID"])
+            yield one
         assert azure.ask("unknown") == []
 
 
@@ -699,7 +697,9 @@ def test_a_broken_change_fails_and_its_build_says_where(defaults, environment, f
     python = environment(defaults)
     root = few_tests(python)
     package = defaults.answers["package_name"]
-    edit(root, "pyproject.toml", f'packages = ["{package}", "ml_service"]', f'modules = ["{package}.keys"]')  # is quick
+    edit(
+        root, "pyproject.toml", f'packages = ["{package}", "ml_service"]', f'modules = ["{package}.keys"]'
+    )  # all takes long
     for file, added, _ in BROKEN.values():
         path = root / file.format(package=package)
         path.write_text(path.read_text("utf-8") + added, encoding="utf-8")

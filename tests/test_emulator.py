@@ -14,11 +14,10 @@ from urllib.parse import urlencode
 
 import pytest
 from conftest import BIN, ROOT, run
-from local_azure import PATIENCE, SDK, Project, prepared
+from local_azure import Project, prepared, warm
 from packaging.requirements import Requirement
 
 from azureml_emulator import tokens
-from azureml_emulator.launchers import Forks
 from azureml_emulator.session import started
 
 pytestmark = pytest.mark.slow
@@ -178,11 +177,8 @@ def test_the_commands_in_the_project_s_documents_work(cookies_session, environme
 
 @pytest.fixture
 def forks(python, tmp_path):
-    """Run programs of ml_service/ in forks of an interpreter that has imported the SDK."""
-    (tmp_path / "forks").mkdir()
-    forks = Forks(str(python), tmp_path / "forks", SDK, **PATIENCE)
-    yield forks
-    forks.close()
+    with warm(python, tmp_path) as forks:
+        yield forks
 
 
 def test_a_second_start_finds_the_champion_and_steps_run_as_processes(

@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 import pytest
 from conftest import bake, run
-from local_azure import PATIENCE, SDK, in_forks
+from local_azure import PATIENCE, in_forks, warm
 from local_pipelines import agent, edit, repository
 from local_release import Azure
 
-from azureml_emulator.launchers import Forks
 from azureml_emulator.session import started
 from pipelines_runner.builds import answering
 from pipelines_runner.job import report
@@ -121,14 +120,12 @@ def story(cookies_session, environment, tmp_path_factory):
     for file, pace in PACES.items():
         for old, new in pace.items():
             edit(root, file, old, new)
-    (folder / "forks").mkdir()
-    forks = Forks(str(python), folder / "forks", SDK, **PATIENCE)
 
     def script(step):
         if not step.name.startswith(QUALITY):
             TASKS["script"](step)
 
-    with started(python, folder / "state", "--fork-server", steps=steps) as session:
+    with warm(python, folder) as forks, started(python, folder / "state", "--fork-server", steps=steps) as session:
         workspace = session.environment
         azure = Azure(baked, folder / "azure", python, workspace["SUBSCRIPTION_ID"])
         trusted = folder / "trusted.pem"
@@ -157,7 +154,6 @@ def story(cookies_session, environment, tmp_path_factory):
         yield one
         assert session.ask("unknown") == []
         azure.close()
-        forks.close()
 
 
 WITHDRAWN = "Model was not registered for this run. It answers as version 2 of "

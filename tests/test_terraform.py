@@ -94,10 +94,10 @@ def test_what_the_provider_does_not_know_or_lacks_is_refused(initialised, tmp_pa
     assert '"delete_retention_polici" are not expected here' in told
 
 
-# Lines of main.tf that are broken by hand: what stands there, what then, and what the tests of a file say of it.
-# Several are broken at once, where no fault hides another.
+# Lines that are broken by hand, several at once where no fault hides another. By the file of templates and the file of
+# tests: what stands there, what then, and what the tests say of it.
 BROKEN = {
-    "secure": [
+    "main secure": [
         ('"TLS1_2"', '"TLS1_0"', "older than TLS 1.2"),
         ("https_traffic_only_enabled        = true", "https_traffic_only_enabled = false", "plain HTTP"),
         ("to_be_public   = false", "to_be_public   = true", "No blob may be public"),
@@ -118,48 +118,26 @@ BROKEN = {
         ("local_auth_enabled            = false", "local_auth_enabled = true", "no users of their own"),
         ("min_node_count                       = 0", "min_node_count = 1", "no nodes while"),
     ],
-    "names": [
+    "main names": [
         ("workspace_id     = azurerm", "#", "keep its data in Log Analytics"),
         ("merge(var.tags, { project = var.project })", "var.tags", "project's tag"),
         ("lower(var.base_name)", "var.base_name", "does not give the names"),
     ],
-    "names of others": [
+    "main names of others": [
         ("tags                = local.tags\n\n  tenant", "tenant", "project's tag"),
         ("-AML-KV", "-KV", "does not give the names"),
     ],
-    "asked_for": [
+    "main asked_for": [
         ("var.create_compute ? 1 : 0", "1", "A cluster is made"),
         ("Key Vault Secrets User", "Key Vault Administrator", "other roles"),
     ],
-    "asked_for roles": [
+    "main asked_for roles": [
         ("for_each = var.assign_roles", "for_each = true", "nobody asked for it"),
     ],
-    "asked_for group": [
+    "main asked_for group": [
         ("create_resource_group ? 1 : 0", "create_resource_group ? 1 : 1", "zero or one elements"),
     ],
-}
-
-
-@pytest.mark.slow
-@pytest.mark.tool("terraform")
-@pytest.mark.parametrize("faults", BROKEN)
-def test_settings_that_are_broken_by_hand_are_found(initialised, tmp_path, faults):
-    assert not_found(initialised, tmp_path / "tf-templates", "main", faults.split()[0], BROKEN[faults]) == []
-
-
-def not_found(initialised, folder, templates, tests, faults):
-    """Break lines of a file of templates in a copy, and return what its tests should say of that and do not."""
-    shutil.copytree(initialised, folder, symlinks=True)
-    for old, new, _ in faults:
-        edit(folder, f"{templates}.tf", old, new)
-    told = run("terraform", "test", "-no-color", f"-filter=tests/{tests}.tftest.hcl", cwd=folder, code=1)
-    told = " ".join(told.split())
-    return [said for *_, said in faults if said not in told]
-
-
-# The same of files which their tests are named after.
-BROKEN_TARGETS = {
-    "web_app": [
+    "web_app web_app": [
         ("https_only              = true", "https_only = false", "refuse plain HTTP"),
         ('minimum_tls_version                     = "1.2"', 'minimum_tls_version = "1.1"', "older than TLS 1.2"),
         ('"Disabled"', '"AllAllowed"', "no FTP"),
@@ -173,11 +151,11 @@ BROKEN_TARGETS = {
         ('"Website Contributor"', '"Owner"', "deploy, and no more"),
         ("-AML-ASP", "-ASP", "the names they should"),
     ],
-    "web_app whatever was asked": [
+    "web_app web_app whatever was asked": [
         ('var.webapp_deployment_name == "" ? 0 : 1', "1", "nobody named one"),
         ("var.assign_roles && local", "local", "nobody asked for it"),
     ],
-    "aks": [
+    "aks aks": [
         ("azure_rbac_enabled = true", "azure_rbac_enabled = false", "must be by role"),
         ("disabled            = var.canary", "disabled = false", "no local account"),
         ('network_policy      = "cilium"', 'network_policy = "calico"', "must be enforced"),
@@ -188,7 +166,7 @@ BROKEN_TARGETS = {
         ('{ "Contributor" = "" }', '{ "Owner" = "" }', "needs nothing in it"),
         ('"AcrPull"', '"AcrPush"', "and no more"),
     ],
-    "aks whatever was asked": [
+    "aks aks whatever was asked": [
         ('var.aks_compute_name == "" ? 0 : 1', "1", "nobody named one"),
         ("var.assign_roles ? local.cluster : 0", "local.cluster", "nobody asked for it"),
     ],
@@ -197,11 +175,18 @@ BROKEN_TARGETS = {
 
 @pytest.mark.slow
 @pytest.mark.tool("terraform")
-@pytest.mark.parametrize("faults", BROKEN_TARGETS)
-def test_settings_of_a_target_that_are_broken_by_hand_are_found(initialised_targets, tmp_path, faults):
-    file = faults.split()[0]
+@pytest.mark.parametrize("broken", BROKEN)
+def test_settings_that_are_broken_by_hand_are_found(initialised_targets, tmp_path, broken):
+    templates, tests = broken.split()[:2]
+    folder = tmp_path / "tf-templates"
+    shutil.copytree(initialised_targets, folder, symlinks=True)
+    for old, new, _ in BROKEN[broken]:
+        edit(folder, f"{templates}.tf", old, new)
 
-    assert not_found(initialised_targets, tmp_path / "tf-templates", file, file, BROKEN_TARGETS[faults]) == []
+    told = run("terraform", "test", "-no-color", f"-filter=tests/{tests}.tftest.hcl", cwd=folder, code=1)
+
+    told = " ".join(told.split())
+    assert [said for *_, said in BROKEN[broken] if said not in told] == []
 
 
 def test_what_terraform_does_not_test_of_targets_stands_there(served):
