@@ -10,8 +10,8 @@ IMAGE = f"testamlcr.azurecr.io/scoring@sha256:{'a' * 64}"
 WRITE = """
 import sys
 from pathlib import Path
-from deployment.cluster import write
-from deployment.stages import Colour, State
+from deployment.aks.cluster import write
+from deployment.aks.stages import Colour, State
 folder, installs, *serving = sys.argv[1:]
 new = Colour(IMAGE, "7", "a-digest")
 write(Path(folder), installs or None, State(new, new, frozenset(serving)))

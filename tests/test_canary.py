@@ -72,7 +72,7 @@ stages:
           parameters:
             name: canary
             displayName: Compare
-            run: python3 -m deployment.canary same
+            run: python3 -m deployment.aks.canary same
 - template: templates/canary.yml
 """
 
@@ -245,10 +245,10 @@ class Releases:
         left_out = ("tests", "docs", "src", "ml_service", "requirements", "experimentation")
         self.root = repository(baked, folder / "repository", without=left_out)
         (self.root / ".pipelines" / "alone.yml").write_text(alone(self.root), encoding="utf-8")
-        edit(self.root, "deployment/canary.py", "SECONDS_BETWEEN = 10", "SECONDS_BETWEEN = 0.01")
-        edit(self.root, "deployment/canary.py", "SECONDS_PER_REQUEST = 5", "SECONDS_PER_REQUEST = 1")
-        edit(self.root, "deployment/canary.py", "REQUESTS = 200", "REQUESTS = 24")
-        edit(self.root, "deployment/cluster.py", "SECONDS_BETWEEN = 5", "SECONDS_BETWEEN = 0")
+        edit(self.root, "deployment/aks/canary.py", "SECONDS_BETWEEN = 10", "SECONDS_BETWEEN = 0.01")
+        edit(self.root, "deployment/aks/canary.py", "SECONDS_PER_REQUEST = 5", "SECONDS_PER_REQUEST = 1")
+        edit(self.root, "deployment/aks/canary.py", "REQUESTS = 200", "REQUESTS = 24")
+        edit(self.root, "deployment/aks/cluster.py", "SECONDS_BETWEEN = 5", "SECONDS_BETWEEN = 0")
         self.tags = folder / "tags"
         environment = {
             "PATH": f"{install(folder, 'a-subscription')}{os.pathsep}{os.environ['PATH']}",
@@ -293,7 +293,7 @@ class Releases:
         """Run a stage's program by hand, where the agent would."""
         (group,) = self.agent.groups.values()
         told = {"PROJECT": self.slug, "IMAGE": IMAGE.format(2), "MODEL_VERSION": "2", **self.agent.environment, **group}
-        return run(sys.executable, "-m", "deployment.canary", *words, cwd=self.root, code=code, **told)
+        return run(sys.executable, "-m", "deployment.aks.canary", *words, cwd=self.root, code=code, **told)
 
 
 @pytest.fixture(scope="module")
@@ -420,7 +420,7 @@ def test_a_rollback_waits_for_nobody(serving):
 
 
 def test_only_other_settings_are_a_release(serving):
-    manifest = ("deployment/kubernetes/colour/deployment.yaml", "replicas: 2", "replicas: 3")
+    manifest = ("deployment/aks/manifests/colour/deployment.yaml", "replicas: 2", "replicas: 3")
     edit(serving.root, *manifest)
     try:
         build = serving.start(1, compares=True).end()
@@ -468,7 +468,7 @@ def test_a_later_release_under_way_is_not_replaced_by_an_older_one(serving):
 
 def test_a_later_build_that_nobody_has_approved_stops_no_other(serving):
     """Both have the image of what serves: builds 12 and 15 changed the replicas, and then a document."""
-    manifest = ("deployment/kubernetes/colour/deployment.yaml", "replicas: 2", "replicas: 3")
+    manifest = ("deployment/aks/manifests/colour/deployment.yaml", "replicas: 2", "replicas: 3")
     edit(serving.root, *manifest)
     try:
         older = serving.start(1, 12, compares=True).until("Blue_50", APPROVAL)

@@ -89,7 +89,7 @@ class Delivery:
         step.told = step.job.fill(step.written["inputs"]["inlineScript"]).strip()
         if f"{step.job.sources.parent.name}/{step.name}" == self.failing:
             step.fail("to order")
-        elif "deployment.image" in step.told:
+        elif "deployment.image.build" in step.told:
             step.tell(f"##vso[task.setvariable variable=IMAGE;isOutput=true]{IMAGE}\n")
         elif step.told.endswith(" same"):
             same = str(step.written["name"] in self.same).lower()

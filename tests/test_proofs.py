@@ -250,7 +250,7 @@ def scoring_image(request, build, cookies_session, environment, tmp_path_factory
     run(root / ".venv" / "bin" / "python", *fetch, cwd=root / "src")
     for folder in (root, root / "src", root / "src" / baked.answers["package_name"], root / "outputs" / "serving"):
         (folder / ".env").write_text("SECRET=not for images", encoding="utf-8")
-    staging = "import pathlib; from deployment import image; print(image.stage(pathlib.Path('outputs/serving')))"
+    staging = "import pathlib; from deployment.image.build import stage; print(stage(pathlib.Path('outputs/serving')))"
     tag = run(sys.executable, "-c", staging, cwd=root).strip()
     context = "outputs/scoring-image"
     return build(root, f"{context}/Dockerfile", SCORING, "--build-arg", f"IMAGE_ID={tag}", context=context)

@@ -27,12 +27,12 @@ ANSWERS = {"deploy_aci": False, "batch_scoring": False, "deploy_webapp": True, "
 CI, CD = ".pipelines/ci.yml", ".pipelines/cd.yml"
 QUALITY = ("Check the", "Run the unit tests", "Publish what")
 MODEL, APP, TRAIN = "src/parameters.yml", "src/diabetes_regression/app.py", "src/diabetes_regression/train.py"
-REPLICAS = "deployment/kubernetes/colour/deployment.yaml"
+REPLICAS = "deployment/aks/manifests/colour/deployment.yaml"
 PREDICTOR = "src/diabetes_regression/predictor.py"
 BEFORE, AFTER = "there is /score, /, /healthz and /swagger.json", "this is the repaired server"
 # What takes long on Azure, and need not here.
 PACES = {
-    "deployment/canary.py": {"SECONDS_BETWEEN = 10": "SECONDS_BETWEEN = 0.01", "REQUESTS = 200": "REQUESTS = 24"},
+    "deployment/aks/canary.py": {"SECONDS_BETWEEN = 10": "SECONDS_BETWEEN = 0.01", "REQUESTS = 200": "REQUESTS = 24"},
     "deployment/web_app.py": {"default=5.0": "default=0.05"},
 }
 

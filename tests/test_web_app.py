@@ -215,7 +215,7 @@ class World(NamedTuple):
         return run(sys.executable, *words, cwd=self.root, code=code, **given)
 
     def build(self, *more, code=0, **environment):
-        words = ("-m", "deployment.image", *more)
+        words = ("-m", "deployment.image.build", *more)
         return run(sys.executable, *words, cwd=self.root, code=code, **{**self.environment, **environment})
 
 
@@ -407,7 +407,7 @@ def test_an_image_that_its_tag_does_not_tell_apart_is_not_deployed(world, tagged
 
     told = world.deploy(NEW, code=1)
 
-    assert "has not the one tag that `python -m deployment.image` gives: run that anew." in told
+    assert "has not the one tag that `python -m deployment.image.build` gives: run that anew." in told
     assert world.changes() == []
 
 

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 from deployment import app_service
 from deployment.app_service import App
-from deployment.image import content, judged, mark, one_registry, take_turn, tell_same
+from deployment.image.build import judged
+from deployment.registry import content, mark, one_registry, take_turn, tell_same
 from environment_setup.azure_cli import AzureError, program, setting
 
 SETTLED = 3  # good answers in a row
@@ -127,7 +128,7 @@ def deploy(app: App, image: str, model: str, key: str, patience: Patience) -> No
 def digest(text: str) -> str:
     """Read the name of an image by its digest. A tag may be moved, so none is taken."""
     if not re.fullmatch(r"[a-z0-9]+\.azurecr\.io/[a-z0-9._/-]+@sha256:[0-9a-f]{64}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no image by digest, as `python3 -m deployment.image` writes it")
+        raise argparse.ArgumentTypeError(f"{text!r} is no image by digest, as `python3 -m deployment.image.build` writes it")
     return text
 
 
@@ -154,7 +155,7 @@ def release(arguments: argparse.Namespace) -> bool:
     app_service.check_pull(app, image)
     app_service.check_key(app, vault)
     if not (tag := content(image)):
-        raise AzureError(f"{image} has not the one tag that `python -m deployment.image` gives: run that anew.")
+        raise AzureError(f"{image} has not the one tag that `python -m deployment.image.build` gives: run that anew.")
     model, former = shown(name, version, tag), app_service.image(app)
     equal = former == image or (one_registry(former, image) and content(former) == tag)
     if same := equal and answers(model, app.host, arguments.every):

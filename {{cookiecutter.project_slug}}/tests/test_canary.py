@@ -8,9 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from deployment import canary, cluster, image, load_test
-from deployment.load_test import Answer
-from deployment.stages import BLUE, GREEN, Colour, Ready, State, on
+from deployment import registry
+from deployment.aks import canary, cluster, load_test
+from deployment.aks.load_test import Answer
+from deployment.aks.stages import BLUE, GREEN, Colour, Ready, State, on
 from environment_setup.azure_cli import AzureError
 
 HALVES = {"blue": 0.5, "green": 0.5}
@@ -271,7 +272,7 @@ def applied(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     held, numbers = [State(None, Colour(f"{REPOSITORY}@sha256:1", "1", "settings"), on(GREEN))], {"sha256:1": 15}
     monkeypatch.setattr(cluster, "read", lambda: held[-1])
     monkeypatch.setattr(cluster, "apply", lambda _, then: held.append(then))
-    monkeypatch.setattr(image, "number", lambda _, image: numbers.get(image.partition("@")[2], 0))
+    monkeypatch.setattr(registry, "number", lambda _, image: numbers.get(image.partition("@")[2], 0))
     monkeypatch.setattr(image, "mark", lambda *_: None)
     monkeypatch.setattr(canary, "check", lambda *_: None)
     return held

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployment import cluster
-from deployment.stages import Colour, Ready, State, runs
+from deployment.aks import cluster
+from deployment.aks.stages import Colour, Ready, State, runs
 from environment_setup.azure_cli import AzureError
 
 IMAGE = f"registry.azurecr.io/scoring@sha256:{'0' * 64}"

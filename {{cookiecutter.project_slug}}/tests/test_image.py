@@ -8,7 +8,8 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from deployment import image
+from deployment import registry
+from deployment.image import build as image
 from environment_setup.azure_cli import AzureError
 
 SOURCES = Path("src") / image.PACKAGE
@@ -40,7 +41,7 @@ def imported(module: str) -> set[str]:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a copy of what an image is made of, with a model, as the working directory."""
-    for path in ("deployment/Dockerfile", "requirements/score.txt", "src"):
+    for path in ("deployment/image/Dockerfile", "requirements/score.txt", "src"):
         copy = shutil.copytree if Path(path).is_dir() else shutil.copy
         (tmp_path / path).parent.mkdir(exist_ok=True)
         copy(path, tmp_path / path)
@@ -57,7 +58,7 @@ def staged() -> str:
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
+def held(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
     """Return what a registry holds: repositories, their tags, and the digests that these name."""
     held: dict[str, dict[str, str]] = {}
 
@@ -68,8 +69,8 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
         assert words[-1] == "--detail"
         return [{"name": tag, "digest": digest} for tag, digest in held[words[6]].items()]
 
-    monkeypatch.setattr(image, "az", az)
-    image.tags.cache_clear()
+    monkeypatch.setattr(registry, "az", az)
+    registry.tags.cache_clear()
     return held
 
 
@@ -83,11 +84,11 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
     ],
 )
 def test_the_number_of_an_image_is_that_of_the_latest_build(
-    registry: dict[str, dict[str, str]], tags: list[str], number: int
+    held: dict[str, dict[str, str]], tags: list[str], number: int
 ) -> None:
-    registry["scoring"] = {"canary-99": "sha256:another", **dict.fromkeys(tags, "sha256:one")}
+    held["scoring"] = {"canary-99": "sha256:another", **dict.fromkeys(tags, "sha256:one")}
 
-    assert image.number("canary", "r.azurecr.io/scoring@sha256:one") == number
+    assert registry.number("canary", "r.azurecr.io/scoring@sha256:one") == number
 
 
 @pytest.mark.parametrize(
@@ -99,18 +100,18 @@ def test_the_number_of_an_image_is_that_of_the_latest_build(
     ],
 )
 def test_the_content_of_an_image_is_told_by_one_tag(
-    registry: dict[str, dict[str, str]], tags: list[str], content: str
+    held: dict[str, dict[str, str]], tags: list[str], content: str
 ) -> None:
-    registry["scoring"] = {f"v2-{'c' * 40}": "sha256:another", **dict.fromkeys(tags, "sha256:one")}
+    held["scoring"] = {f"v2-{'c' * 40}": "sha256:another", **dict.fromkeys(tags, "sha256:one")}
 
-    assert image.content("r.azurecr.io/scoring@sha256:one") == content
+    assert registry.content("r.azurecr.io/scoring@sha256:one") == content
 
 
 @pytest.mark.parametrize("name", ["r.azurecr.io/gone@sha256:one", "r.azurecr.io/scoring:latest", "r.azurecr.io/none"])
-def test_what_the_registry_does_not_hold_has_neither(registry: dict[str, dict[str, str]], name: str) -> None:
-    registry["scoring"] = {"canary-7": "sha256:another", "latest": "sha256:another"}
+def test_what_the_registry_does_not_hold_has_neither(held: dict[str, dict[str, str]], name: str) -> None:
+    held["scoring"] = {"canary-7": "sha256:another", "latest": "sha256:another"}
 
-    assert (image.number("canary", name), image.content(name)) == (0, "")
+    assert (registry.number("canary", name), registry.content(name)) == (0, "")
 
 
 @pytest.mark.parametrize(("given", "number"), [("12", 12), (" 12 ", 12), ("", 0), ("$(RELEASE_BUILD)", 0), (None, 0)])
@@ -120,7 +121,7 @@ def test_a_release_by_hand_has_no_number(monkeypatch: pytest.MonkeyPatch, given:
     else:
         monkeypatch.setenv("RELEASE_BUILD", given)
 
-    assert image.release_build() == number
+    assert registry.release_build() == number
 
 
 def test_the_image_holds_the_modules_that_the_server_imports_and_no_others() -> None:
@@ -151,7 +152,7 @@ def test_what_is_staged_is_what_serves_and_nothing_that_was_there_before(project
         ("src/{}/app.py", True),
         ("src/{}/train.py", False),
         ("requirements/score.txt", True),
-        ("deployment/Dockerfile", True),
+        ("deployment/image/Dockerfile", True),
         ("outputs/serving/model/MLmodel", True),
         ("outputs/serving/stray", False),
     ],
@@ -179,7 +180,7 @@ def test_neither_modes_nor_times_make_another_image(project: Path) -> None:
 
     assert staged() == before
     assert before.startswith("v3-")
-    assert image.CONTENT.fullmatch(before)
+    assert registry.CONTENT.fullmatch(before)
 
 
 @pytest.mark.parametrize("missing", ["model", "model.json"])
@@ -196,7 +197,7 @@ def test_a_target_that_cannot_be_compared_is_not_the_same_and_stops_nothing(
 ) -> None:
     monkeypatch.setenv("TF_BUILD", "True")
 
-    image.tell_same("##vso[x]", Mock(side_effect=[answer]))
+    registry.tell_same("##vso[x]", Mock(side_effect=[answer]))
 
     printed = capsys.readouterr().out
     assert f"##vso[x]{told}\n" in printed

@@ -9,8 +9,8 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from deployment import load_test
-from deployment.load_test import COLOUR, Service, shares
+from deployment.aks import load_test
+from deployment.aks.load_test import COLOUR, Service, shares
 
 SAMPLE = [[1.0, 2.0], [3.0, 4.0]]
 CONTENT = {"application/json": {"schema": {"example": {"data": SAMPLE}}}}

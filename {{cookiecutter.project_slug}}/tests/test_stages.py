@@ -4,7 +4,7 @@ import itertools
 import re
 
 import pytest
-from deployment.stages import BLUE, GREEN, STAGES, Colour, Ready, State, after, on, runs
+from deployment.aks.stages import BLUE, GREEN, STAGES, Colour, Ready, State, after, on, runs
 from environment_setup.azure_cli import AzureError
 
 NEW = Colour("image-2", "2", "settings")

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from http.client import HTTPException
 from typing import TypeVar
 
+from deployment.registry import mark, take_turn, tell_same
 from environment_setup.azure_cli import AzureError, az, program, setting
 
 from . import cluster
-from .image import mark, take_turn, tell_same
 from .load_test import Answer, Service, first_key, report, shares
 from .stages import BLUE, STAGES, Colour, State, after, is_released, told
 

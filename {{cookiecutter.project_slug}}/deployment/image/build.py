@@ -1,8 +1,7 @@
 """Build the scoring image unless the registry has one of this content, and write its name with the digest.
 
-Its tag is a digest over what gets in, and /healthz tells it. What is deployed is a digest, never a tag. Where a release
-begins, or finds that it serves already, the image gets the tag `<target>-<RELEASE_BUILD>` too. BASE_NAME says which
-registry, SCORING_IMAGE_NAME which repository.
+Its tag is a digest over what gets in, and /healthz tells it. What is deployed is a digest, never a tag. BASE_NAME says
+which registry, SCORING_IMAGE_NAME which repository.
 """
 
 import argparse
@@ -11,19 +10,17 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from deployment.registry import tags
 from environment_setup.azure_cli import AzureError, az, program, setting, show
 
 PACKAGE = "{{ cookiecutter.package_name }}"
 # What app.py imports, and nothing that trains: a change elsewhere makes no new image. tests/test_image.py compares.
 SERVES = ("__init__", "app", "keys", "model", "predictor", "program", "protocol", "request_log", "scoring")
-CONTEXT = Path("outputs/scoring-image")
-DOCKERFILE, LOCK = "Dockerfile", "requirements/score.txt"
-CONTENT = re.compile(r"v\d+-[0-9a-f]{40}")
+CONTEXT, DOCKERFILE = Path("outputs/scoring-image"), Path(__file__).parent / "Dockerfile"
+LOCK = "requirements/score.txt"
 
 
 def judged(file: Path) -> tuple[str, int]:
@@ -43,7 +40,7 @@ def stage(folder: Path) -> str:
     shutil.rmtree(CONTEXT, ignore_errors=True)
     shutil.copytree(folder / "model", CONTEXT / "serving" / "model")
     shutil.copy(folder / "model.json", CONTEXT / "serving")
-    shutil.copy(f"deployment/{DOCKERFILE}", CONTEXT)
+    shutil.copy(DOCKERFILE, CONTEXT)
     for file in (LOCK, *(f"{PACKAGE}/{module}.py" for module in SERVES)):
         (CONTEXT / file).parent.mkdir(exist_ok=True)
         shutil.copy(file if file == LOCK else f"src/{file}", CONTEXT / file)
@@ -58,98 +55,11 @@ def digest(folder: Path) -> str:
     return content.hexdigest()[:40]
 
 
-def release_build() -> int:
-    """Return the number of the build that is released, or 0 for a release by hand."""
-    number = os.environ.get("RELEASE_BUILD", "").strip()
-    if not number or number.startswith("$("):
-        return 0
-    if not re.fullmatch("[0-9]+", number):
-        raise AzureError(f"RELEASE_BUILD is {number!r}: it must be the number of a build, or blank.")
-    return int(number)
-
-
-@cache  # what serves and what is to come are often of one repository
-def tags(registry: str, repository: str) -> dict[str, str]:
-    """Return the tags of a repository, each with the digest that it names; none where nothing was ever pushed."""
-    if repository not in az("acr", "repository", "list", "--name", registry):
-        return {}
-    of = ("--name", registry, "--repository", repository, "--detail")
-    return {one["name"]: one["digest"] for one in az("acr", "repository", "show-tags", *of)}
-
-
-def parts(image: str) -> tuple[str, str, str]:
-    """Return registry, repository and digest of an image, registry.azurecr.io/repository@sha256:..."""
-    name, _, digest = image.partition("@")
-    host, _, repository = name.partition("/")
-    return host.partition(".")[0], repository, digest
-
-
-def tags_of(image: str) -> list[str]:
-    """Return the tags of an image; none where the registry has it no more."""
-    registry, repository, wanted = parts(image)
-    found = tags(registry, repository) if wanted else {}
-    return [tag for tag in found if found[tag] == wanted]
-
-
-def number(target: str, image: str) -> int:
-    """Return the number of the latest build that released an image to a target; 0 if none did."""
-    found = (re.fullmatch(rf"{target}-(\d+)", tag) for tag in tags_of(image))
-    return max((int(one[1]) for one in found if one), default=0)
-
-
-def one_registry(image: str, other: str) -> bool:
-    return image.partition("/")[0] == other.partition("/")[0]
-
-
-def take_turn(target: str, former: Iterable[str], image: str) -> None:
-    """Raise that a later build brought a former image, unless somebody goes back; else give this one its number.
-
-    An image of another registry is not asked about.
-    """
-    build = release_build()
-    later = max((number(target, one) for one in former if build and one_registry(one, image)), default=0)
-    if later > build:
-        if os.environ.get("GOING_BACK", "").strip().lower() != "true":
-            raise AzureError(
-                f"Build {build} is older than build {later}, which was released before it: it is not deployed. "
-                "To go back on purpose, start cd by hand with its modelBuildId; without one, cd brings the champion."
-            )
-        print(f"Going back from build {later}.", flush=True)
-    mark(target, image)
-
-
-def mark(target: str, image: str) -> None:
-    """Have the registry say that a target has this image by this build, or a later one."""
-    tag = f"{target}-{release_build()}"
-    if not release_build() or tag in tags_of(image):
-        return
-    registry, repository, digest = parts(image)
-    source = ("--registry", az("acr", "show", "--name", registry)["id"], "--source", f"{repository}@{digest}")
-    az("acr", "import", "--name", registry, *source, "--image", f"{repository}:{tag}", "--force")
-
-
-def content(image: str) -> str:
-    """Return the tag that tells the content of an image; blank if it has not just one."""
-    found = [tag for tag in tags_of(image) if CONTENT.fullmatch(tag)]
-    return found[0] if len(found) == 1 else ""
-
-
-def tell_same(variable: str, compare: Callable[[], bool]) -> None:
-    """Set a variable to whether a target serves a release. One that cannot be asked does not, and fails later."""
-    try:
-        same = compare()
-    except AzureError as error:
-        same = False
-        print(f"{'##vso[task.logissue type=warning]' if 'TF_BUILD' in os.environ else ''}{error}")
-    if "TF_BUILD" in os.environ:
-        print(f"{variable}{str(same).lower()}")
-
-
 def build(registry: str, repository: str, tag: str) -> dict[str, Any]:
     """Build in the registry, show the log, and return the run."""
     where = ("--registry", registry)
     named = ("--image", f"{repository}:{tag}", "--build-arg", f"IMAGE_ID={tag}")
-    what = ("--file", str(CONTEXT / DOCKERFILE), "--platform", "linux/amd64")
+    what = ("--file", str(CONTEXT / DOCKERFILE.name), "--platform", "linux/amd64")
     queued = az("acr", "build", *where, *named, *what, "--no-wait", str(CONTEXT))
     show("acr", "task", "logs", *where, "--run-id", queued["runId"])
     run: dict[str, Any] = az("acr", "task", "show-run", *where, "--run-id", queued["runId"])

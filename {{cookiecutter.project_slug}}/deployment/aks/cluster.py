@@ -17,7 +17,7 @@ from environment_setup.azure_cli import AzureError, az, setting, show
 
 from .stages import BLUE, GREEN, Colour, Ready, State
 
-KUBERNETES = Path(__file__).parent / "kubernetes"
+MANIFESTS = Path(__file__).parent / "manifests"
 AKS = "6dae42f8-4368-4678-94ff-3960e28e3630"  # for Entra ID, all clusters of AKS are this application
 NAME, COLOUR, VERSION = "app.kubernetes.io/name", "colour", "app.kubernetes.io/version"
 SETTINGS, MOVED_BY = "settings", "moved-by"
@@ -141,12 +141,12 @@ def serving_in(virtual_service: dict[str, Any]) -> frozenset[str]:
 
 
 def settings() -> str:
-    """Return a digest of all that is declared beside the image: what stands in kubernetes/, host and namespace.
+    """Return a digest of all that is declared beside the image: what stands in manifests/, host and namespace.
 
     Of files, not of what kustomize makes of them: that may differ by its version, and stages run on several agents.
     """
-    files = (path for path in KUBERNETES.rglob("*") if path.is_file())
-    content = {path.relative_to(KUBERNETES).as_posix(): path.read_text(encoding="utf-8") for path in files}
+    files = (path for path in MANIFESTS.rglob("*") if path.is_file())
+    content = {path.relative_to(MANIFESTS).as_posix(): path.read_text(encoding="utf-8") for path in files}
     declared = [sorted(content.items()), setting("K8S_AB_HOST"), setting("K8S_AB_NAMESPACE")]
     return hashlib.sha256(json.dumps(declared).encode()).hexdigest()[:40]
 
@@ -194,7 +194,7 @@ def write_colour(folder: Path, name: str, wanted: Colour) -> None:
 
 def overlay(folder: Path, name: str) -> str:
     """Return the path from a folder to an overlay, as kustomize wants it."""
-    return os.path.relpath((KUBERNETES / "overlays" / name).resolve(), folder.resolve())
+    return os.path.relpath((MANIFESTS / "overlays" / name).resolve(), folder.resolve())
 
 
 def host_at(kind: str, path: str) -> dict[str, Any]:
