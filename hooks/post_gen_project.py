@@ -28,6 +28,8 @@ INFERENCE = (
 IMAGE = (
     *DEPLOYS,
     ".pipelines/templates/scoring-image.yml",
+    "deployment/key_vault.py",
+    "deployment/target.py",
     "deployment/image/Dockerfile",
     "deployment/image/build.py",
     "deployment/registry.py",
@@ -42,13 +44,12 @@ CLUSTER = (
     "environment_setup/tf-templates/tests/aks.tftest.hcl",
 )
 
-ACI = (*INFERENCE, ".pipelines/templates/deploy-aci.yml", "deployment/aci.yml", "ml_service/aci.py")
-AKS = (*INFERENCE, *CLUSTER, ".pipelines/templates/deploy-aks.yml", "deployment/aks.yml", "ml_service/aks.py")
+RELEASE = (*IMAGE, ".pipelines/templates/deploy.yml", "deployment/release.py")
+ACI = (*INFERENCE, *RELEASE, "deployment/aci.yml", "ml_service/aci.py", "deployment/aci")
+AKS = (*INFERENCE, *RELEASE, *CLUSTER, "deployment/aks.yml", "ml_service/aks.py")
 WEB_APP = (
-    *IMAGE,
-    ".pipelines/templates/deploy-webapp.yml",
-    "deployment/app_service.py",
-    "deployment/web_app.py",
+    *RELEASE,
+    "deployment/web_app",
     "environment_setup/arm-templates/web-app.json",
     "environment_setup/arm-templates/web-app.parameters.json",
     "environment_setup/tf-templates/tests/web_app.tftest.hcl",

@@ -11,6 +11,15 @@ from functools import cache
 from environment_setup.azure_cli import AzureError, az
 
 CONTENT = re.compile(r"v\d+-[0-9a-f]{40}")
+# learn.microsoft.com/azure/role-based-access-control/built-in-roles: AcrPull, AcrPush, Contributor, Owner, and the
+# reader of repositories where rights are by repository
+MAY_PULL = {
+    "7f951dda-4ed3-4680-a7ca-43fe172d538d",
+    "8311e382-0749-4cb8-b61a-304f252e45ec",
+    "b24988ac-6180-42a0-ab88-20f7382dd24c",
+    "8e3af657-a8ff-443c-a75c-2fe8c4bcb635",
+    "b93aa761-3e63-49ed-ac28-beffa264f7ac",
+}
 
 
 def release_build() -> int:
@@ -87,6 +96,28 @@ def mark(target: str, image: str) -> None:
     registry, repository, digest = parts(image)
     source = ("--registry", az("acr", "show", "--name", registry)["id"], "--source", f"{repository}@{digest}")
     az("acr", "import", "--name", registry, *source, "--image", f"{repository}:{tag}", "--force")
+
+
+def check_pull(who: str, identity: str, image: str) -> None:
+    """Raise that an identity may not pull from an image's registry, with the command that mends it."""
+    registry = az("acr", "show", "--name", parts(image)[0])["id"]
+    roles = az(
+        *("role", "assignment", "list", "--assignee-object-id", identity, "--scope", registry),
+        *("--include-groups", "--include-inherited"),
+        *("--fill-principal-name", "false", "--fill-role-definition-name", "false"),
+    )
+    if MAY_PULL & {one["roleDefinitionId"].rpartition("/")[2] for one in roles}:
+        return
+    mend = assign("AcrPull", identity, registry)
+    if not roles:
+        raise AzureError(f"{who} may not pull from {registry}: `{mend}` lets it.")
+    print(f"warning: {who} has other roles at {registry}. If they do not let it pull, `{mend}` does.", flush=True)
+
+
+def assign(role: str, identity: str, scope: str) -> str:
+    """Return the command that gives an identity a role. Whoever runs it must be allowed to."""
+    whom = f"--assignee-object-id {identity} --assignee-principal-type ServicePrincipal"
+    return f'az role assignment create --role "{role}" {whom} --scope "{scope}"'
 
 
 def tell_same(variable: str, compare: Callable[[], bool]) -> None:

@@ -12,6 +12,10 @@ class Deployed(NamedTuple):
     body: Any = None
 
     @property
+    def release(self) -> tuple[str, str]:
+        return self.image, self.settings
+
+    @property
     def identity(self) -> tuple[str, str, str]:
         return self.image, self.settings, self.build
 

@@ -18,7 +18,7 @@ from {{ cookiecutter.package_name }}.program import UserError
 SAMPLE = [[1.0, 2.0], [3.0, 4.0]]
 SCHEMA = {"example": {"data": SAMPLE}}
 POST = {"requestBody": {"content": {"application/json": {"schema": SCHEMA}}}}
-DESCRIPTION = {"info": {"version": "3"}, "paths": {"/score": {"post": POST}}}
+DESCRIPTION = {"paths": {"/score": {"post": POST}}}
 
 
 class Stub(ThreadingHTTPServer):
@@ -67,8 +67,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
-    monkeypatch.setattr(smoke_test, "ATTEMPTS", 3)
+def stub() -> Iterator[Stub]:
     with Stub() as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
@@ -81,14 +80,14 @@ GOOD = (200, b'{"result": [1.5, 2]}')
 def test_a_good_answer_passes(stub: Stub) -> None:
     stub.answers = [GOOD]
 
-    assert smoke_test.smoke_test(stub.url) == [1.5, 2]
+    assert smoke_test.smoke_test(stub.url, "", 3) == [1.5, 2]
 
 
 @pytest.mark.parametrize("failure", [(429, b""), (500, b""), (503, b"busy"), (599, b""), None])
 def test_what_may_pass_is_tried_again_with_the_same_traceparent(stub: Stub, failure: tuple[int, bytes] | None) -> None:
     stub.answers = [failure, failure, GOOD]
 
-    smoke_test.smoke_test(stub.url)
+    smoke_test.smoke_test(stub.url, "", 3)
 
     assert len(stub.traceparents) == 3
     assert len(set(stub.traceparents)) == 1
@@ -99,33 +98,35 @@ def test_gives_up_after_a_bounded_number_of_tries(stub: Stub) -> None:
     stub.answers = [(500, b"")] * 9
 
     with pytest.raises(UserError, match="tried 3 times"):
-        smoke_test.smoke_test(stub.url)
+        smoke_test.smoke_test(stub.url, "", 3)
     assert len(stub.traceparents) == 3
 
 
 def test_a_silent_service_is_not_waited_for_forever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smoke_test, "ATTEMPTS", 2)
     monkeypatch.setattr(smoke_test, "SECONDS_PER_ATTEMPT", 0.1)
 
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UserError, match=r"tried 2 times: .*timed"):
-        smoke_test.smoke_test(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        smoke_test.smoke_test(f"http://127.0.0.1:{silent.getsockname()[1]}", "", 2)
 
 
-def test_the_bounds_are_such_that_a_person_would_wait() -> None:
-    assert 2 <= smoke_test.ATTEMPTS <= 20
-    assert smoke_test.SECONDS_PER_ATTEMPT <= 30
-    assert smoke_test.SECONDS_IN_ALL <= 300
-
-
-def test_a_service_that_answers_a_little_at_a_time_is_given_up(
-    stub: Stub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(smoke_test, "SECONDS_IN_ALL", 0.3)
-    monkeypatch.setattr("sys.argv", ["smoke_test", "--url", stub.url])
+def test_a_service_that_answers_a_little_at_a_time_is_given_up(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["smoke_test", "--url", stub.url, "--seconds", "0.3"])
     stub.seconds_before_answer = 2
 
-    with pytest.raises(SystemExit, match="was not done answering"):
+    with pytest.raises(SystemExit, match="was not done answering after 0.3 seconds"):
         smoke_test.main()
+
+
+def test_the_key_comes_from_the_environment_and_attempts_from_the_command_line(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCORING_KEY", "a-key")
+    monkeypatch.setattr("sys.argv", ["smoke_test", "--url", stub.url, "--attempts", "2"])
+    stub.answers = [(500, b"")] * 9
+
+    with pytest.raises(SystemExit, match="tried 2 times"):
+        smoke_test.main()
+    assert stub.keys == ["Bearer a-key"] * 3
 
 
 def test_a_wait_that_the_service_asks_for_is_not_longer_than_ours(stub: Stub) -> None:
@@ -133,24 +134,8 @@ def test_a_wait_that_the_service_asks_for_is_not_longer_than_ours(stub: Stub) ->
     stub.answers = [(503, b""), GOOD]
     began = time.monotonic()
 
-    assert smoke_test.smoke_test(stub.url) == [1.5, 2]
+    assert smoke_test.smoke_test(stub.url, "", 3) == [1.5, 2]
     assert time.monotonic() - began < 20
-
-
-def test_another_version_than_the_one_wanted_fails(stub: Stub) -> None:
-    stub.answers = [GOOD]
-
-    with pytest.raises(UserError, match="serves version '3', not 4"):
-        smoke_test.smoke_test(stub.url, version=4)
-    assert smoke_test.smoke_test(stub.url, version=3) == [1.5, 2]
-
-
-def test_a_key_is_sent_with_every_call(stub: Stub) -> None:
-    stub.answers = [GOOD]
-
-    smoke_test.smoke_test(stub.url, "a-key")
-
-    assert stub.keys == ["Bearer a-key"] * 2
 
 
 @pytest.mark.parametrize(("url", "proxy"), [("https://a.example", "http://p:1"), ("https://b.example/c", None)])
@@ -165,14 +150,14 @@ def test_a_redirect_is_told(stub: Stub) -> None:
     stub.answers = [(307, b"")]
 
     with pytest.raises(UserError, match="answered 307"):
-        smoke_test.smoke_test(stub.url)
+        smoke_test.smoke_test(stub.url, "", 3)
 
 
 def test_a_client_error_is_not_tried_again(stub: Stub) -> None:
     stub.answers = [(400, b'{"error": "no"}'), GOOD]
 
     with pytest.raises(UserError, match="answered 400"):
-        smoke_test.smoke_test(stub.url)
+        smoke_test.smoke_test(stub.url, "", 3)
     assert len(stub.traceparents) == 1
 
 
@@ -196,7 +181,7 @@ def test_an_answer_that_is_not_one_finite_number_per_row_fails(stub: Stub, body:
     stub.answers = [(200, body)]
 
     with pytest.raises(UserError):
-        smoke_test.smoke_test(stub.url)
+        smoke_test.smoke_test(stub.url, "", 3)
 
 
 def test_a_service_that_is_not_there_is_told(stub: Stub) -> None:
@@ -204,7 +189,7 @@ def test_a_service_that_is_not_there_is_told(stub: Stub) -> None:
     stub.server_close()
 
     with pytest.raises(UserError, match="did not answer, tried 3 times"):
-        smoke_test.smoke_test(url)
+        smoke_test.smoke_test(url, "", 3)
 
 
 def test_a_folder_is_served_scored_and_the_service_stopped(

@@ -1,9 +1,13 @@
-"""Ask a scoring service for the predictions of its own sample, and check that they are predictions."""
+"""Ask a scoring service for the predictions of its own sample, and check that they are predictions.
+
+The environment variable SCORING_KEY holds a key of the service, or is blank.
+"""
 
 import argparse
 import json
 import logging
 import math
+import os
 import secrets
 import subprocess
 import sys
@@ -23,9 +27,7 @@ from urllib3.exceptions import HTTPError, LocationParseError, MaxRetryError
 
 from .program import UserError, program
 
-ATTEMPTS = 10
 SECONDS_PER_ATTEMPT = 10.0
-SECONDS_IN_ALL = 120.0
 WORTH_RETRYING = (429, *range(500, 600))
 
 Numbers = list[float]
@@ -33,22 +35,15 @@ Numbers = list[float]
 log = logging.getLogger(__name__)
 
 
-class UnsettledError(UserError):
-    """What a service may answer while it changes over: as another version, or by 404 or 429."""
-
-
-def traceparent() -> str:
-    """Return the header that ties a request to its traces on the way: W3C Trace Context, version 00, not sampled."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
-
-
 class Client:
     """Calls one service, and tries again, a bounded number of times, what may be different the next time."""
 
-    def __init__(self, url: str, key: str | None, attempts: int) -> None:
+    def __init__(self, url: str, key: str, attempts: int) -> None:
         self.url, self.attempts = url, attempts
-        self.headers = {"content-type": "application/json", "traceparent": traceparent()}
-        if key is not None:
+        # W3C Trace Context, version 00, not sampled: it ties the request to its traces on the way
+        traceparent = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+        self.headers = {"content-type": "application/json", "traceparent": traceparent}
+        if key:
             self.headers["authorization"] = f"Bearer {key}"
         retries = urllib3.Retry(
             total=attempts - 1,
@@ -68,13 +63,11 @@ class Client:
         try:
             response = self.http.request(method, url, redirect=False, headers=self.headers, body=body)
         except MaxRetryError as error:
-            kind = UnsettledError if "too many 429 " in str(error.reason) else UserError
-            raise kind(f"{url} did not answer, tried {self.attempts} times: {error.reason}") from error
+            raise UserError(f"{url} did not answer, tried {self.attempts} times: {error.reason}") from error
         except (HTTPError, LocationParseError) as error:
             raise UserError(f"{url} cannot be called: {error}") from error
         if response.status != 200:
-            kind = UnsettledError if response.status == 404 else UserError
-            raise kind(f"{url} answered {response.status}: {response.data[:200].decode(errors='replace')}")
+            raise UserError(f"{url} answered {response.status}: {response.data[:200].decode(errors='replace')}")
         try:
             return response.json()
         except ValueError as error:
@@ -105,60 +98,34 @@ def check(answer: Any, rows: int) -> Numbers:
     if not isinstance(predictions, list) or len(predictions) != rows:
         raise UserError(f"{rows} rows were sent, but the answer is {answer!r:.200}")
     for prediction in predictions:
-        if not is_finite(prediction):
+        if type(prediction) not in (int, float) or abs(prediction) > sys.float_info.max or math.isnan(prediction):
             raise UserError(f"The prediction {prediction!r:.60} is not a finite number.")
     return predictions
 
 
-def is_finite(prediction: Any) -> bool:
-    """Tell whether what JSON gave is a number that a float can hold."""
-    try:
-        return not isinstance(prediction, bool) and isinstance(prediction, int | float) and math.isfinite(prediction)
-    except OverflowError:
-        return False
+def smoke_test(url: str, key: str, attempts: int) -> Numbers:
+    """Score the sample of the service at ``url``, its address without a path."""
+    client = Client(url, key, attempts)
+    rows = sample(client.call("GET", "/swagger.json"))
+    log.info("POST %s/score with traceparent %s", url, client.headers["traceparent"])
+    return check(client.call("POST", "/score", json.dumps({"data": rows})), len(rows))
 
 
-def check_version(description: Any, version: int) -> None:
-    """Raise unless the service says that it serves this version."""
-    info = description.get("info") if isinstance(description, dict) else None
-    served = info.get("version") if isinstance(info, dict) else None
-    if served != str(version):
-        raise UnsettledError(f"The service says that it serves version {served!r:.40}, not {version}.")
-
-
-def within_bounds(
-    url: str,
-    key: str | None = None,
-    version: int | None = None,
-    attempts: int | None = None,
-    seconds: float | None = None,
-) -> Numbers:
+def within(seconds: float, url: str, key: str, attempts: int) -> Numbers:
     """Do the smoke test, and give up on a service that goes on answering a little at a time."""
     outcome: Future[Numbers] = Future()
-    bound = SECONDS_IN_ALL if seconds is None else seconds
 
     def work() -> None:
         try:
-            outcome.set_result(smoke_test(url, key, version, attempts))
+            outcome.set_result(smoke_test(url, key, attempts))
         except Exception as error:
             outcome.set_exception(error)
 
     Thread(target=work, daemon=True).start()
     try:
-        return outcome.result(timeout=bound)
+        return outcome.result(timeout=seconds)
     except TimeoutError as error:
-        raise UserError(f"{url} was not done answering after {bound:.0f} seconds.") from error
-
-
-def smoke_test(url: str, key: str | None = None, version: int | None = None, attempts: int | None = None) -> Numbers:
-    """Score the sample of the service at ``url``, its address without a path, which must serve that version."""
-    client = Client(url, key, attempts or ATTEMPTS)
-    description = client.call("GET", "/swagger.json?version=3")  # of Azure ML's server, which knows older ones
-    if version is not None:
-        check_version(description, version)
-    rows = sample(description)
-    log.info("POST %s/score with traceparent %s", url, client.headers["traceparent"])
-    return check(client.call("POST", "/score", json.dumps({"data": rows})), len(rows))
+        raise UserError(f"{url} was not done answering after {seconds:g} seconds.") from error
 
 
 @contextmanager
@@ -181,25 +148,23 @@ def service(folder: Path) -> Iterator[str]:
                 rest.join()  # else it would read from what is closed
 
 
-def tell(predictions: Numbers) -> None:
-    """Give the verdict."""
-    log.info("Predictions: %s", ", ".join(f"{prediction:.6g}" for prediction in predictions))
-    log.info("Smoke test successful.")
-
-
 @program()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--url", help="address of a running service, such as http://127.0.0.1:8080")
     what.add_argument("--folder", type=Path, help="folder to serve on a free port while testing")
+    parser.add_argument("--attempts", type=int, default=10, help="for each request (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=120.0, help="in all (%(default)s)")
     arguments = parser.parse_args()
+    asked = os.environ.get("SCORING_KEY", ""), arguments.attempts
     if arguments.url:
-        predictions = within_bounds(arguments.url.rstrip("/"))
+        predictions = within(arguments.seconds, arguments.url.rstrip("/"), *asked)
     else:
         with service(arguments.folder) as url:
-            predictions = within_bounds(url)
-    tell(predictions)
+            predictions = within(arguments.seconds, url, *asked)
+    log.info("Predictions: %s", ", ".join(f"{prediction:.6g}" for prediction in predictions))
+    log.info("Smoke test successful.")
 
 
 if __name__ == "__main__":
