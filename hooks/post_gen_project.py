@@ -35,6 +35,12 @@ IMAGE = (
     "tests/test_fetch.py",
     "tests/test_image.py",
 )
+CONTAINER_GROUP = (
+    "environment_setup/arm-templates/aci.json",
+    "environment_setup/arm-templates/aci.parameters.json",
+    "environment_setup/tf-templates/aci.tf",
+    "environment_setup/tf-templates/tests/aci.tftest.hcl",
+)
 CLUSTER = (
     "environment_setup/arm-templates/aks.json",
     "environment_setup/arm-templates/aks.parameters.json",
@@ -42,7 +48,13 @@ CLUSTER = (
     "environment_setup/tf-templates/tests/aks.tftest.hcl",
 )
 
-ACI = (*INFERENCE, ".pipelines/templates/deploy-aci.yml", "deployment/aci.yml", "ml_service/aci.py")
+ACI = (
+    *INFERENCE,
+    *CONTAINER_GROUP,
+    ".pipelines/templates/deploy-aci.yml",
+    "deployment/aci.yml",
+    "ml_service/aci.py",
+)
 AKS = (*INFERENCE, *CLUSTER, ".pipelines/templates/deploy-aks.yml", "deployment/aks.yml", "ml_service/aks.py")
 WEB_APP = (
     *IMAGE,
