@@ -37,6 +37,12 @@ IMAGE = (
     "tests/test_fetch.py",
     "tests/test_image.py",
 )
+CONTAINER_GROUP = (
+    "environment_setup/arm-templates/aci.json",
+    "environment_setup/arm-templates/aci.parameters.json",
+    "environment_setup/tf-templates/aci.tf",
+    "environment_setup/tf-templates/tests/aci.tftest.hcl",
+)
 CLUSTER = (
     "environment_setup/arm-templates/aks.json",
     "environment_setup/arm-templates/aks.parameters.json",
@@ -45,7 +51,7 @@ CLUSTER = (
 )
 
 RELEASE = (*IMAGE, ".pipelines/templates/deploy.yml", "deployment/release.py")
-ACI = (*INFERENCE, *RELEASE, "deployment/aci.yml", "ml_service/aci.py", "deployment/aci")
+ACI = (*INFERENCE, *RELEASE, *CONTAINER_GROUP, "deployment/aci.yml", "ml_service/aci.py", "deployment/aci")
 AKS = (*INFERENCE, *RELEASE, *CLUSTER, "deployment/aks.yml", "ml_service/aks.py")
 WEB_APP = (
     *RELEASE,

@@ -54,6 +54,28 @@ BUILT_IN = {
     "AcrPush": Role(
         ("Microsoft.ContainerRegistry/registries/pull/read", "Microsoft.ContainerRegistry/registries/push/write")
     ),
+    # "Grants read/write access to container groups provided by Azure Container Instances", on which alone calls rely.
+    "Azure Container Instances Contributor Role": Role(("Microsoft.ContainerInstance/containerGroups/*",)),
+    "Managed Identity Operator": Role(
+        (
+            "Microsoft.ManagedIdentity/userAssignedIdentities/*/read",
+            "Microsoft.ManagedIdentity/userAssignedIdentities/*/assign/action",
+            "Microsoft.Authorization/*/read",
+            "Microsoft.Insights/alertRules/*",
+            "Microsoft.Resources/subscriptions/resourceGroups/read",
+            "Microsoft.Resources/deployments/*",
+            "Microsoft.Support/*",
+        )
+    ),
+    # Unlike Log Analytics Contributor, which asks for the keys too, it does not delete workspaces.
+    "Monitoring Contributor": Role(
+        (
+            "*/read",
+            "Microsoft.OperationalInsights/workspaces/write",
+            "Microsoft.OperationalInsights/workspaces/search/action",
+            "Microsoft.OperationalInsights/workspaces/sharedKeys/action",
+        )
+    ),
     "Website Contributor": Role(
         (
             "Microsoft.Authorization/*/read",
@@ -129,6 +151,8 @@ def of(resource_type, *actions, is_data=False):
 
 REGISTRY = "Microsoft.ContainerRegistry/registries"
 CLUSTER = "Microsoft.ContainerService/managedClusters"
+CONTAINER_GROUP = "Microsoft.ContainerInstance/containerGroups"
+IDENTITY = "Microsoft.ManagedIdentity/userAssignedIdentities"
 BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers"
 READS_GROUP = Need("Microsoft.Resources/subscriptions/resourceGroups/read", GROUP)
 LISTS = Need("Microsoft.Resources/subscriptions/resources/read", ANYWHERE)
@@ -151,6 +175,8 @@ NEEDS = {
     "aks get-credentials": of(CLUSTER, "listClusterUserCredential/action"),
     "aks mesh get-revisions": [Need("Microsoft.ContainerService/locations/meshRevisionProfiles/read", SUBSCRIPTION)],
     "aks show": of(CLUSTER, "read"),
+    # It asks for the group first, for the name of its container (container/custom.py, container_logs).
+    "container logs": [Need(f"{CONTAINER_GROUP}/{action}", GROUP) for action in ("read", "containers/logs/read")],
     "deployment group create": [
         Need(f"Microsoft.Resources/deployments/{action}", GROUP)
         for action in ("validate/action", "write", "read", "operationStatuses/read")
@@ -214,7 +240,10 @@ def rest(method, url):
         verb = "read" if parts[0].lower() == "checknameavailability" else "action"
         return [Need(f"{namespace}/{parts[0]}/{verb}", SUBSCRIPTION)]
     kind = "/".join([namespace, *(parts[:-1] if method == "post" else parts)[::2]])
-    return of(kind, f"{parts[-1]}/action" if method == "post" else METHODS[method])
+    verb = f"{parts[-1]}/action" if method == "post" else METHODS[method]
+    if kind == CONTAINER_GROUP:  # made and deleted by releases: a role on one is of no use to the next
+        return [Need(f"{kind}/{verb}", GROUP), *(of(IDENTITY, "assign/action") if method == "put" else [])]
+    return of(kind, verb)
 
 
 def type_of(resource):
@@ -252,7 +281,8 @@ def covers(scope, needed):
 
 def allows(role, need):
     def matches(patterns):
-        found = (re.escape(pattern).replace(r"\*", ".*") for pattern in patterns)
+        # Managed Identity Operator allows `userAssignedIdentities/*/read`, which is `userAssignedIdentities/read` too.
+        found = (re.escape(pattern).replace(r"/\*/", "/(.*/)?").replace(r"\*", ".*") for pattern in patterns)
         return any(re.fullmatch(one, need.action, re.IGNORECASE) for one in found)
 
     return matches(role.data) if need.is_data else matches(role.actions) and not matches(role.but_not)
@@ -266,7 +296,8 @@ def refusal(words, stage, guide):
             continue
         if not any(covers(scope, need.scope) and allows(BUILT_IN[role], need) for role, scope in given):
             does_not = "does not have authorization to perform action"
-            return f"(AuthorizationFailed) The client {does_not} '{need.action}' over scope '{need.scope}'."
+            linked = "Linked" if need.action.endswith("/assign/action") else ""
+            return f"({linked}AuthorizationFailed) The client {does_not} '{need.action}' over scope '{need.scope}'."
     return ""
 
 

@@ -15,6 +15,9 @@ FULL = {"deploy_webapp": True, "aks": "canary", "batch_scoring": True}
 OF_INFRASTRUCTURE = {"arm.py", "names.py", "remove.py", "terraform.py"}
 # Functions of the programs that call `az`, and the words that they put before the given ones.
 CALLERS = {"az": (), "show": (), "storage": ("storage",), "run": ()}
+GROUPS = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerInstance/containerGroups"
+IDENTITY = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/an-identity"
+LOGS = "/subscriptions/s/resourceGroups/g/providers/Microsoft.OperationalInsights/workspaces/logs"
 SITE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/an-app"
 # Words that a program fills in: what they stand for does not decide about rights, but for these.
 FILLED = {"--scope": f"{SITE}", "--ids": f"{SITE}", "--url": f"{SITE}", "--method": "get"}
@@ -102,7 +105,7 @@ def test_every_call_in_a_program_is_allowed_to_whoever_runs_it(projects):
                 for stage in asked:
                     assert azure_roles.refusal(words, stage, guide) == "", f"{path.name}: az {' '.join(words)}"
 
-    assert {("arm.py", "deployment", "group"), ("terraform.py", "aks", "mesh"), ("image.py", "acr", "build")} <= seen
+    assert {("arm.py", "deployment", "group"), ("terraform.py", "aks", "mesh"), ("build.py", "acr", "build")} <= seen
     assert sum(program == "app_service.py" for program, *_ in seen) > 7, "not all it asks for was found"
     assert len(seen) > 20
 
@@ -128,6 +131,9 @@ def test_steps_of_pipelines_ask_for_nothing_but_who_is_logged_in(projects):
         f"rest --method post --url {SITE.replace('Microsoft.Web/sites', 'Microsoft.Storage/storageAccounts')}/listKeys",
         "rest --method post --url /subscriptions/{subscriptionId}/providers/Microsoft.Web/checkNameAvailability?a=b",
         f"resource delete --ids {SITE}",
+        f"rest --method delete --url {IDENTITY}?api-version=2024-11-30",
+        f"rest --method delete --url {LOGS}?api-version=2026-03-01",
+        f"rest --method post --url {GROUPS}/a-group/restart?api-version=2025-09-01".replace("Instance", "App"),
         "storage blob download --name a",
     ],
 )
@@ -142,6 +148,7 @@ def test_a_call_that_needs_more_than_training_and_deploying_does_is_refused(guid
         "acr repository show --name r --image i",
         "acr show --name r",
         "aks get-credentials --resource-group g --name c",
+        "container logs --resource-group g --name a-group",
         "keyvault secret show --vault-name v --name scoring-key",
         "resource list --resource-type Microsoft.Web/sites",
         f"rest --method get --url {SITE}?api-version=2024-11-01",
@@ -149,6 +156,11 @@ def test_a_call_that_needs_more_than_training_and_deploying_does_is_refused(guid
         f"rest --method post --url {SITE}/config/appsettings/list?api-version=2024-11-01",
         f"rest --method post --url {SITE}/config/configreferences/appsettings/refresh?api-version=2024-11-01",
         f"role assignment list --scope {SITE.replace('Microsoft.Web/sites', 'Microsoft.ContainerRegistry/registries')}",
+        *(f"rest --method {verb} --url {GROUPS}/a-group?api-version=2025-09-01" for verb in ("get", "put", "delete")),
+        f"rest --method post --url {GROUPS}/a-group/restart?api-version=2025-09-01",
+        f"rest --method get --url {IDENTITY}?api-version=2024-11-30",
+        f"rest --method get --url {LOGS}?api-version=2026-03-01",
+        f"rest --method post --url {LOGS}/sharedKeys?api-version=2026-03-01",
     ],
 )
 def test_what_training_and_deploying_need_is_allowed(guide, words):
@@ -162,6 +174,9 @@ def test_what_training_and_deploying_need_is_allowed(guide, words):
         ("keyvault secret show --vault-name v --name s", '"Key Vault Secrets User"'),
         (f"rest --method get --url {SITE}", '"Website Contributor"'),
         ("aks get-credentials --name c", '"Azure Kubernetes Service Cluster User Role"'),
+        (f"rest --method put --url {GROUPS}/a-group", '"Azure Container Instances Contributor Role"'),
+        (f"rest --method put --url {GROUPS}/a-group", '"Managed Identity Operator"'),
+        (f"rest --method post --url {LOGS}/sharedKeys", '"Monitoring Contributor"'),
     ],
 )
 def test_a_role_that_the_guide_forgets_is_missed(guide, words, role):
@@ -171,6 +186,17 @@ def test_a_role_that_the_guide_forgets_is_missed(guide, words, role):
         forgotten = re.sub(r".*--role Contributor .*registries/.*\n", "", forgotten)
 
     assert azure_roles.refusal(words.split(), DEPLOY, forgotten)
+
+
+def test_a_role_on_one_container_group_does_not_make_another(guide):
+    line = r'(--role "Azure Container Instances Contributor Role" --scope) .*'
+    on_one = re.sub(line, rf"\1 {GROUPS}/a-group", guide)
+
+    put = ["rest", "--method", "put", "--url", f"{GROUPS}/a-group"]
+    assert on_one != guide
+    assert azure_roles.refusal(put, DEPLOY, on_one).startswith("(AuthorizationFailed)")
+    no_operator = re.sub(r".*Managed Identity Operator.*\n", "", guide)
+    assert azure_roles.refusal(put, DEPLOY, no_operator).startswith("(LinkedAuthorizationFailed)")
 
 
 def test_names_are_asked_about_with_a_role_in_a_group_and_the_right_to_read(guide):

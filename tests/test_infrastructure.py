@@ -3,13 +3,14 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import azure_roles
 import pytest
-from conftest import bake, run
+from conftest import Project, bake, run
 from local_pipelines import ROOTS, agent, edit, groups, repository
 
 from pipelines_runner.tasks import TASKS
@@ -26,13 +27,18 @@ def template(defaults):
 
 @pytest.fixture(scope="session")
 def served(cookies_session):
-    """Return a project that deploys to a Web App and to a cluster."""
+    """Return a project that deploys to each target."""
     return bake(cookies_session, {"deploy_webapp": True, "aks": "canary"})
 
 
 @pytest.fixture(scope="module")
 def web_app(served):
     return json.loads((served.path / FOLDER / "web-app.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def container_group(defaults):
+    return json.loads((defaults.path / FOLDER / "aci.json").read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +91,7 @@ def test_the_parameters_hold_the_answers(project):
         "baseName": project.answers["base_name"],
         "location": project.answers["__location"],
         "workspaceName": project.answers["workspace_name"],
+        "registrySku": "Premium" if project.answers["deploy_aci"] else "Standard",
         "tags": {"project": project.answers["project_slug"]},
     }
     assert {name for name, one in declared.items() if "defaultValue" not in one} <= given.keys()
@@ -237,9 +244,12 @@ SECURE_SITE = {
 SECURE_CLUSTER = {
     "enableRBAC": True,
     "aadProfile": {"managed": True, "enableAzureRBAC": True},
-    "disableLocalAccounts": "[parameters('canary')]",
+    "disableLocalAccounts": True,
     "autoUpgradeProfile": {"upgradeChannel": "patch", "nodeOSUpgradeChannel": "NodeImage"},
-    "serviceMeshProfile": "[if(parameters('canary'), variables('mesh'), json('null'))]",
+    "serviceMeshProfile": {
+        "mode": "Istio",
+        "istio": {"components": {"ingressGateways": [{"enabled": True, "mode": "External"}]}},
+    },
 }
 
 
@@ -261,7 +271,7 @@ def test_the_web_app_is_reached_by_tls_alone_and_published_to_by_no_password(web
 def test_the_web_app_s_key_is_a_reference_and_its_port_is_the_container_s(web_app, served):
     listed = resource(web_app, "/sites")["properties"]["siteConfig"]["appSettings"]
     settings = {one["name"]: one["value"] for one in listed}
-    dockerfile = (served.path / "deployment" / "Dockerfile").read_text("utf-8")
+    dockerfile = (served.path / "deployment" / "image" / "Dockerfile").read_text("utf-8")
 
     key = evaluated(web_app, settings["SCORING_KEYS"], {"baseName": "Base"})
     assert key == "@Microsoft.KeyVault(VaultName=Base-AML-KV;SecretName=scoring-key)"
@@ -273,47 +283,45 @@ def test_the_cluster_is_secure(cluster, setting):
     assert resource(cluster, "managedClusters")["properties"][setting] == SECURE_CLUSTER[setting]
 
 
-def test_the_mesh_has_a_gateway_to_the_outside(cluster):
-    (gateway,) = cluster["variables"]["mesh"]["istio"]["components"]["ingressGateways"]
+@pytest.mark.parametrize(("aks", "variable"), [("canary", "K8S_AB_NAMESPACE"), ("service", "AKS_DEPLOYMENT_NAME")])
+def test_a_cluster_s_namespace_is_what_its_target_calls_it(azure, cookies_session, aks, variable):
+    project = bake(cookies_session, {"aks": aks})
 
-    assert gateway == {"enabled": True, "mode": "External"}
+    _, calls = azure("arm", "deploy", project=project, AKS_COMPUTE_NAME="a-cluster", **{variable: "a-namespace"})
 
-
-@pytest.mark.parametrize(("aks", "canary"), [("canary", True), ("service", False)])
-def test_only_the_canary_s_cluster_has_a_mesh_and_no_local_account(cookies_session, aks, canary):
-    given = json.loads((bake(cookies_session, {"aks": aks}).path / FOLDER / "aks.parameters.json").read_text("utf-8"))
-
-    assert given["parameters"]["canary"]["value"] is canary
+    assert "clusterName=a-cluster namespace=a-namespace --" in next(call for call in calls if "aks.json" in call)
+    assert f"is what `{variable}` says" in (project.path / "docs" / "infrastructure.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("base", ["MyUniqueML", "abc"])
-def test_targets_are_named_after_the_base_or_by_the_variable_group(web_app, cluster, base):
+def test_targets_are_named_after_the_base_or_by_the_variable_group(container_group, web_app, cluster, base):
     names = {"baseName": base, "webAppName": "an-app", "clusterName": "a-cluster"}
 
     made = [
         evaluated(template, resource(template, kind)["name"], names)
         for template, kind in [
+            (container_group, "userAssignedIdentities"),
             (web_app, "serverfarms"),
             (web_app, "/sites"),
             (cluster, "managedClusters"),
             (cluster, "dataCollectionRules"),
         ]
     ]
-    assert made == [f"{base}-AML-ASP", "an-app", "a-cluster", f"{base}-AML-DCR"]
+    assert made == [f"{base}-AML-ACI", f"{base}-AML-ASP", "an-app", "a-cluster", f"{base}-AML-DCR"]
 
 
-def test_targets_name_what_the_environment_makes(template, web_app, cluster):
+def test_targets_name_what_the_environment_makes(template, container_group, web_app, cluster):
     shared = {"vaultName", "registryName", "logsName"}
 
-    for one in (web_app, cluster):
+    for one in (container_group, web_app, cluster):
         for name in shared & one["variables"].keys():
             assert one["variables"][name] == template["variables"][name]
 
 
-def test_targets_carry_the_project_s_tag(web_app, cluster):
-    tagged = [one for made in (web_app, cluster) for one in made["resources"] if "location" in one]
+def test_targets_carry_the_project_s_tag(container_group, web_app, cluster):
+    tagged = [one for made in (container_group, web_app, cluster) for one in made["resources"] if "location" in one]
 
-    assert len(tagged) == 4
+    assert len(tagged) == 5
     assert {one["tags"] for one in tagged} == {"[parameters('tags')]"}
 
 
@@ -323,7 +331,9 @@ def roles_of(template):
     assert all("parameters('assignRoles')" in one["condition"] for one in roles)
     assert template["parameters"]["assignRoles"]["defaultValue"] is False
     return {
-        (one["scope"], one["properties"]["roleDefinitionId"]): one["properties"]["principalId"].split("'")[-1]
+        (one.get("scope", "the resource group"), one["properties"]["roleDefinitionId"]): one["properties"][
+            "principalId"
+        ].split("'")[-1]
         for one in roles
     }
 
@@ -334,10 +344,22 @@ ROLES_OF_TARGETS = {
     "secretsUser": "4633458b-17de-408a-b874-0445c86b69e6",
     "clusterUser": "4abbcc35-e782-43d8-92c5-2d3f1bd2253f",
     "clusterAdmin": "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b",
+    "instancesContributor": "5d977122-f97e-4b4d-a52f-6b43003ddb4d",
+    "identityOperator": "f1a07417-d97a-45cb-824c-7a7467783830",
+    "monitoringContributor": "749f88d5-cbae-40b8-bcfc-e573ddc772fa",
 }
 
 
-def test_targets_get_the_roles_they_need_and_no_more(web_app, cluster):
+def test_targets_get_the_roles_they_need_and_no_more(container_group, web_app, cluster):
+    assert roles_of(container_group) == {
+        ("[variables('registryId')]", "[variables('acrPull')]"): ").principalId]",
+        ("[variables('roles')[copyIndex()].scope]", "[variables('roles')[copyIndex()].role]"): ")]",
+        ("the resource group", "[variables('instancesContributor')]"): ")]",
+    }
+    assert container_group["variables"]["roles"] == [
+        {"scope": "[variables('identityId')]", "role": "[variables('identityOperator')]"},
+        {"scope": "[variables('logsId')]", "role": "[variables('monitoringContributor')]"},
+    ]
     assert roles_of(web_app) == {
         ("[variables('registryId')]", "[variables('acrPull')]"): ").identity.principalId]",
         ("[variables('secretId')]", "[variables('secretsUser')]"): ").identity.principalId]",
@@ -347,15 +369,13 @@ def test_targets_get_the_roles_they_need_and_no_more(web_app, cluster):
         ("[variables('registryId')]", "[variables('acrPull')]"): ").identityProfile.kubeletidentity.objectId]",
         ("[variables('clusterId')]", "[variables('clusterUser')]"): ")]",
         ("[variables('namespaceId')]", "[variables('clusterAdmin')]"): ")]",
-        ("[variables('clusterId')]", "[variables('contributor')]"): ")]",
     }
     assert "resourceId('Microsoft.KeyVault/vaults/secrets', " in web_app["variables"]["secretId"]
     assert "'/namespaces/', parameters('namespace')" in cluster["variables"]["namespaceId"]
-    for one in (web_app, cluster):
+    for one in (container_group, web_app, cluster):
         named = {name: one["variables"][name].split("'")[-2] for name in ROLES_OF_TARGETS if name in one["variables"]}
         assert named.items() <= ROLES_OF_TARGETS.items()
     assert "de139f84-1756-47ae-9be6-808fbbe84772" in web_app["variables"]["contributor"]  # Website Contributor
-    assert ROLES["contributor"] in cluster["variables"]["contributor"]
 
 
 # -- the programs, with a stand-in for `az` ---
@@ -468,7 +488,12 @@ def test_one_s_own_workspace_is_deployed_again(azure):
     assert len(changing(calls)) == 1
 
 
-TARGETS = {"WEBAPP_DEPLOYMENT_NAME": "an-app", "AKS_COMPUTE_NAME": "a-cluster", "K8S_AB_NAMESPACE": "ab"}
+TARGETS = {
+    "ACI_DEPLOYMENT_NAME": "a-service",
+    "WEBAPP_DEPLOYMENT_NAME": "an-app",
+    "AKS_COMPUTE_NAME": "a-cluster",
+    "K8S_AB_NAMESPACE": "ab",
+}
 
 
 def deployed(calls):
@@ -481,12 +506,13 @@ def deployed(calls):
 @pytest.mark.parametrize(
     ("named", "made"),
     [
-        (TARGETS, ["cloud-environment", "web-app", "aks"]),
-        ({**TARGETS, "WEBAPP_DEPLOYMENT_NAME": " "}, ["cloud-environment", "aks"]),
-        ({**TARGETS, "AKS_COMPUTE_NAME": "$(AKS_COMPUTE_NAME)"}, ["cloud-environment", "web-app"]),
+        (TARGETS, ["cloud-environment", "aci", "web-app", "aks"]),
+        ({**TARGETS, "ACI_DEPLOYMENT_NAME": ""}, ["cloud-environment", "web-app", "aks"]),
+        ({**TARGETS, "WEBAPP_DEPLOYMENT_NAME": " "}, ["cloud-environment", "aci", "aks"]),
+        ({**TARGETS, "AKS_COMPUTE_NAME": "$(AKS_COMPUTE_NAME)"}, ["cloud-environment", "aci", "web-app"]),
         ({}, ["cloud-environment"]),
     ],
-    ids=["both", "no_app", "no_cluster", "neither"],
+    ids=["all", "no_container_group", "no_app", "no_cluster", "none"],
 )
 def test_a_target_is_deployed_if_the_group_names_it_after_what_it_uses(azure, served, action, named, made):
     _, calls = azure("arm", action, project=served, **named)
@@ -497,7 +523,7 @@ def test_a_target_is_deployed_if_the_group_names_it_after_what_it_uses(azure, se
 def test_a_target_that_was_not_chosen_is_never_deployed(azure):
     _, calls = azure("arm", "deploy", **TARGETS)
 
-    assert deployed(calls) == ["cloud-environment"]
+    assert deployed(calls) == ["cloud-environment", "aci"]
 
 
 def test_a_target_is_called_as_the_group_says(azure, served):
@@ -543,7 +569,31 @@ def test_providers_are_not_asked_about_targets_before_what_these_refer_to_is_the
 
     base, *targets = [call for call in calls if "what-if" in call]
     assert "--validation-level" not in base
-    assert ["--validation-level Template" in call for call in targets] == [level, level]
+    assert ["--validation-level Template" in call for call in targets] == [level] * 3
+
+
+PREMIUM = "costs more than a Standard one: https://azure.microsoft.com/pricing/details/container-registry/\n"
+PULLS = "somebody who may give roles gives AcrPull, as docs/infrastructure.md shows.\n"
+
+
+@pytest.mark.parametrize("exists", [True, False], ids=["group", "no group"])
+@pytest.mark.parametrize(("aci", "named"), [(True, True), (True, False), (False, True), (False, False)])
+def test_a_plan_says_what_costs_more_and_who_has_to_give_roles_first(azure, cookies_session, exists, aci, named):
+    project = bake(cookies_session, {"deploy_aci": aci, "deploy_webapp": True, "aks": "canary"})
+
+    told, _ = azure("arm", "plan", project=project, exists=exists, **(TARGETS if named else {}))
+
+    assert [PREMIUM in told, PULLS in told] == [aci, named]
+
+
+def test_a_plan_asks_for_no_roles_that_the_deployment_gives(azure, cookies_session, tmp_path):
+    shutil.copytree(bake(cookies_session, {"deploy_webapp": True}).path, tmp_path / "project")
+    project = Project(tmp_path / "project", {})
+    for name in ("aci", "web-app"):
+        file = project.path / FOLDER / f"{name}.parameters.json"
+        edit(file.parent, file.name, '"parameters": {', '"parameters": { "assignRoles": { "value": true },')
+        told, _ = azure("arm", "plan", project=project, **TARGETS)
+        assert (PULLS in told) == (name == "aci"), "one of them is enough"
 
 
 # -- sizes and priorities ---
@@ -720,17 +770,19 @@ def test_a_target_that_fails_ends_the_deployment(azure, served):
 def test_what_uses_others_is_deleted_before_them(azure):
     kinds = (
         "Microsoft.Insights/dataCollectionRules",
+        "Microsoft.ManagedIdentity/userAssignedIdentities",
         "Microsoft.Web/serverfarms",
         "Microsoft.ContainerService/managedClusters",
         "Microsoft.Web/sites",
         "Microsoft.MachineLearningServices/workspaces",
+        "Microsoft.ContainerInstance/containerGroups",
     )
     found = [there(kind, f"{place}", TAGGED) for place, kind in enumerate(kinds)]
 
     told, _ = azure("remove", "delete", found=found, group_tags=OTHER, CONFIRMED=GROUP)
 
     order = re.findall(r"^Deleting (\S+) ", told, re.MULTILINE)
-    assert order == [kinds[4], kinds[3], kinds[2], kinds[0], kinds[1]]
+    assert order == [*kinds[:2:-1], *kinds[:3]]
 
 
 def test_only_what_carries_the_tag_is_deleted_the_workspace_first(azure):

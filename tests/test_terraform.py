@@ -33,7 +33,7 @@ def described(cookies_session):
 
 @pytest.fixture(scope="session")
 def served(cookies_session):
-    """Return such a project that deploys to a Web App and to a cluster."""
+    """Return such a project that deploys to each target."""
     return bake(cookies_session, {"infrastructure": "terraform", "deploy_webapp": True, "aks": "canary"})
 
 
@@ -73,7 +73,7 @@ def test_templates_are_valid_and_their_tests_pass(initialised):
 @pytest.mark.tool("terraform")
 def test_templates_of_targets_are_valid_and_their_tests_pass(initialised_targets):
     run("terraform", "validate", "-no-color", cwd=initialised_targets)
-    filters = [f"-filter=tests/{name}.tftest.hcl" for name in ("web_app", "aks", "asked_for")]
+    filters = [f"-filter=tests/{name}.tftest.hcl" for name in ("aci", "web_app", "aks", "asked_for")]
     told = run("terraform", "test", "-no-color", *filters, cwd=initialised_targets)
 
     assert re.search(r"Success! \d{2} passed, 0 failed", told)
@@ -128,6 +128,7 @@ BROKEN = {
         ("-AML-KV", "-KV", "does not give the names"),
     ],
     "main asked_for": [
+        ("= var.registry_sku", '= "Premium"', "A Premium registry is made"),
         ("var.create_compute ? 1 : 0", "1", "A cluster is made"),
         ("Key Vault Secrets User", "Key Vault Administrator", "other roles"),
     ],
@@ -136,6 +137,16 @@ BROKEN = {
     ],
     "main asked_for group": [
         ("create_resource_group ? 1 : 0", "create_resource_group ? 1 : 1", "zero or one elements"),
+    ],
+    "aci aci": [
+        ("-AML-ACI", "-ACI", "the name it should"),
+        ("tags                = local.tags", "", "project's tag"),
+        ('"AcrPull"', '"AcrPush"', "allowed to pull, and no more"),
+        ('"Monitoring Contributor" ', '"Contributor" ', "other roles for the container group"),
+    ],
+    "aci aci whatever was asked": [
+        ('var.aci_deployment_name == "" ? 0 : 1', "1", "nobody named what it is for"),
+        ("var.assign_roles && local", "local", "nobody asked for it"),
     ],
     "web_app web_app": [
         ("https_only              = true", "https_only = false", "refuse plain HTTP"),
@@ -157,13 +168,12 @@ BROKEN = {
     ],
     "aks aks": [
         ("azure_rbac_enabled = true", "azure_rbac_enabled = false", "must be by role"),
-        ("disabled            = var.canary", "disabled = false", "no local account"),
+        ("account_disabled            = true", "account_disabled = false", "no local account"),
         ('network_policy      = "cilium"', 'network_policy = "calico"', "must be enforced"),
         ('"NodeImage"', '"None"', "mend itself"),
-        ('var.canary ? ["Istio"] : []', '["Istio"]', "and no mesh"),
+        ("[var.mesh_revision]", '["asm-1-1"]', "revision that was asked for"),
         ("external_ingress_gateway_enabled = true", "external_ingress_gateway_enabled = false", "needs a gateway"),
-        ("/namespaces/${var.k8s_ab_namespace}", "", "other roles in the cluster"),
-        ('{ "Contributor" = "" }', '{ "Owner" = "" }', "needs nothing in it"),
+        ("/namespaces/${var.aks_namespace}", "", "other roles in the cluster"),
         ('"AcrPull"', '"AcrPush"', "and no more"),
     ],
     "aks aks whatever was asked": [
@@ -191,16 +201,24 @@ def test_settings_that_are_broken_by_hand_are_found(initialised_targets, tmp_pat
 
 def test_what_terraform_does_not_test_of_targets_stands_there(served):
     folder = served.path / "environment_setup" / "tf-templates"
-    web_app, aks = ((folder / f"{name}.tf").read_text("utf-8") for name in ("web_app", "aks"))
+    aci, web_app, aks = ((folder / f"{name}.tf").read_text("utf-8") for name in ("aci", "web_app", "aks"))
 
     assert "ignore_changes = [site_config[0].application_stack[0].docker_image_name]" in web_app
     assert re.search(r'"nodes" \{[^}]*kubelet_identity\[\*\].object_id', aks)
+    assert re.search(r'"container_group" \{[^}]*container_group\[0\].principal_id', aci)
     skips = re.findall(r"#checkov:skip(.*)", web_app + aks)
     assert [skip for skip in skips if not re.fullmatch(r"=CKV2?_AZURE_\d+: \S.{15,}", skip)] == []
 
 
 # What both descriptions say of the same setting, in their own words.
 SAME = {
+    "aci": {
+        r"'-AML-ACI'": r"-AML-ACI\"",
+        r"'7f951dda-4ed3-4680-a7ca-43fe172d538d'": r"AcrPull",
+        r"'5d977122-f97e-4b4d-a52f-6b43003ddb4d'": r'"Azure Container Instances Contributor Role" += local.res',
+        r"'f1a07417-d97a-45cb-824c-7a7467783830'": r'"Managed Identity Operator" ',
+        r"'749f88d5-cbae-40b8-bcfc-e573ddc772fa'": r'"Monitoring Contributor" ',
+    },
     "web-app": {
         r'"httpsOnly": true': r"https_only += true",
         r'"healthCheckPath": "/healthz"': r'health_check_path += "/healthz"',
@@ -220,6 +238,9 @@ SAME = {
         r'"minNodes": \{\s+"type": "int",\s+"defaultValue": 3': r'"aks_min_nodes" \{[^}]*default += 3',
         r'"maxNodes": \{\s+"type": "int",\s+"defaultValue": 5': r'"aks_max_nodes" \{[^}]*default += 5',
         r"'-AML-DCR'": r"-AML-DCR\"",
+        r'"disableLocalAccounts": true': r"local_account_disabled += true",
+        r'"mode": "Istio"': r'mode += "Istio"',
+        r'"/namespaces/"|\'/namespaces/\'': r"/namespaces/",
         r'"enableContainerLogV2": true': r"enableContainerLogV2 += true",
     },
 }
@@ -269,7 +290,20 @@ def test_values_are_those_that_were_answered(described):
         "location": described.answers["__location"],
         "resource_group": described.answers["resource_group"],
         "workspace_name": described.answers["workspace_name"],
+        "registry_sku": "Premium",
     }
+
+
+@pytest.mark.parametrize(("aci", "sku"), [(True, "Premium"), (False, "Standard")])
+def test_the_registry_is_premium_where_aci_pulls_from_it(cookies_session, aci, sku):
+    arm, terraform = (
+        bake(cookies_session, {"deploy_aci": aci, "infrastructure": kind}) for kind in ("arm", "terraform")
+    )
+    values = (terraform.path / "environment_setup" / "tf-templates" / "terraform.tfvars").read_text("utf-8")
+    given = arm.path / "environment_setup" / "arm-templates" / "cloud-environment.parameters.json"
+
+    assert re.findall(r'^registry_sku += "(.*)"$', values, re.MULTILINE) == [sku]
+    assert json.loads(given.read_text("utf-8"))["parameters"]["registrySku"]["value"] == sku
 
 
 # -- the program, with stand-ins that record their calls ---
@@ -380,21 +414,21 @@ def recorded(described, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("brought", "given", "passed"),
     [
-        (True, {"WEBAPP_DEPLOYMENT_NAME": "an-app"}, {"webapp_deployment_name=an-app", "aks_compute_name="}),
-        (True, {"AKS_COMPUTE_NAME": "$(AKS_COMPUTE_NAME)"}, {"webapp_deployment_name=", "aks_compute_name="}),
-        (False, {"WEBAPP_DEPLOYMENT_NAME": "an-app"}, set()),
+        (True, {"WEBAPP_DEPLOYMENT_NAME": "an-app"}, {"aci_deployment_name=", "webapp_deployment_name=an-app"}),
+        (True, {"AKS_COMPUTE_NAME": "$(AKS_COMPUTE_NAME)"}, {"aci_deployment_name=", "webapp_deployment_name="}),
+        (False, {"ACI_DEPLOYMENT_NAME": "a-service"}, {"aci_deployment_name=a-service"}),
     ],
     ids=["named", "unknown_to_the_group", "not_chosen"],
 )
 def test_targets_are_planned_where_the_group_names_them(recorded, brought, given, passed):
-    for name in ("web_app.tf", "aks.tf") if brought else ():
+    for name in ("web_app.tf",) if brought else ():
         (recorded.root / "environment_setup" / "tf-templates" / name).touch()
 
     recorded.run("init", **given)
     recorded.run("plan", **given)
 
     (plan,) = recorded.calls("terraform", "plan")
-    names = ("-var=webapp_deployment_name", "-var=aks_compute_name")
+    names = ("-var=aci_deployment_name", "-var=webapp_deployment_name", "-var=aks_compute_name")
     assert {word.removeprefix("-var=") for word in plan[:-1] if word.startswith(names)} == passed
 
 
@@ -450,8 +484,6 @@ def meshed(recorded):
     """Return such a copy that describes a cluster with a mesh, in a region that offers these revisions."""
     folder = recorded.root / "environment_setup" / "tf-templates"
     (folder / "aks.tf").touch()
-    with (folder / "terraform.tfvars").open("a") as values:
-        values.write("canary         = true\n")
     (recorded.tools / "revisions").write_text(json.dumps(OFFERED), encoding="utf-8")
     recorded.run("init")
     return recorded
@@ -462,7 +494,7 @@ def test_a_cluster_begins_with_the_newest_revision_of_the_mesh(meshed):
 
     (plan,) = meshed.calls("terraform", "plan")
     (asked,) = meshed.calls("az", "aks", "mesh", "get-revisions")
-    assert "-var=canary_mesh_revision=asm-1-30" in plan
+    assert "-var=mesh_revision=asm-1-30" in plan
     assert asked[:2] == ["--location", "westeurope"]
 
 
@@ -477,10 +509,8 @@ def test_a_region_without_a_mesh_is_told(meshed, offered):
 
 def test_a_mesh_that_nobody_wants_is_not_asked_about(meshed):
     meshed.run("plan", AKS_COMPUTE_NAME="")
-    edit(meshed.root, "environment_setup/tf-templates/terraform.tfvars", "canary         = true", "canary = false")
-    meshed.run("plan", AKS_COMPUTE_NAME="a-cluster")
 
-    assert len(meshed.calls("terraform", "plan")) == 2
+    assert len(meshed.calls("terraform", "plan")) == 1
     assert meshed.calls("az", "aks") == []
 
 
@@ -604,7 +634,29 @@ def test_the_environment_of_the_build_wins_over_the_file(recorded):
         "-var=location=westeurope",
         "-var=resource_group=mlops-RG",
         "-var=workspace_name=mlops-AML-WS",
+        "-var=aci_deployment_name=",
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "values", "said"),
+    [
+        ({}, "", [True, False]),
+        ({"ACI_DEPLOYMENT_NAME": "a-service"}, "", [True, True]),
+        ({"ACI_DEPLOYMENT_NAME": "a-service"}, "assign_roles = true", [True, False]),
+        ({"ACI_DEPLOYMENT_NAME": "a-service"}, 'registry_sku = "Standard"', [False, True]),
+    ],
+    ids=["no target", "a target", "roles are assigned", "a Standard registry"],
+)
+def test_a_plan_says_what_costs_more_and_who_has_to_give_roles_first(recorded, given, values, said):
+    file = recorded.root / "environment_setup" / "tf-templates" / "terraform.tfvars"
+    kept = [line for line in file.read_text("utf-8").splitlines() if values[:8] not in line or not values]
+    file.write_text("\n".join([*kept, values]), encoding="utf-8")
+
+    recorded.run("init", **given)
+    told = recorded.run("plan", **given)
+
+    assert ["azure.microsoft.com/pricing/details/container-registry/" in told, "gives AcrPull" in told] == said
 
 
 def test_what_is_handed_on_holds_no_plan(recorded):

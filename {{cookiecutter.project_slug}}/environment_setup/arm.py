@@ -6,14 +6,17 @@ this project is adopted: it is left as it is, and nothing is deployed.
 """
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
 from environment_setup.azure_cli import az, program, setting, show, variable
 from environment_setup.names import WEB_APP, WORKSPACE, belongs, check, contents, find
+from environment_setup.notices import notices
 
 TEMPLATES = Path(__file__).parent / "arm-templates"
 CLUSTER = "Microsoft.ContainerService/managedClusters"
+NAMED_BY = {"aci": "ACI_DEPLOYMENT_NAME", "web-app": "WEBAPP_DEPLOYMENT_NAME", "aks": "AKS_COMPUTE_NAME"}
 
 
 def template(name: str, *parameters: str) -> list[str]:
@@ -27,18 +30,25 @@ def template(name: str, *parameters: str) -> list[str]:
 
 def targets(resources: list[dict[str, Any]]) -> list[list[str]]:
     """Return the templates of what models are deployed to."""
-    chosen = []
-    if app := wanted("web-app", "WEBAPP_DEPLOYMENT_NAME"):
+    chosen = [template("aci")] if wanted("aci") else []
+    if app := wanted("web-app"):
         chosen.append(template("web-app", f"webAppName={app}", *image(find(resources, WEB_APP, app))))
-    if cluster := wanted("aks", "AKS_COMPUTE_NAME"):
+    if cluster := wanted("aks"):
         kept = nodes(find(resources, CLUSTER, cluster))
-        chosen.append(template("aks", f"clusterName={cluster}", f"namespace={variable('K8S_AB_NAMESPACE')}", *kept))
+        namespace = variable("{{ cookiecutter.__aks_namespace }}")
+        chosen.append(template("aks", f"clusterName={cluster}", f"namespace={namespace}", *kept))
     return chosen
 
 
-def wanted(name: str, called: str) -> str:
-    """Return what a template's resource is to be called, or nothing: no template or no name, no resource."""
-    return variable(called) if (TEMPLATES / f"{name}.json").exists() else ""
+def wanted(name: str) -> str:
+    """Return what a template's target is to be called, or nothing: no template or no name, no resource."""
+    return variable(NAMED_BY[name]) if (TEMPLATES / f"{name}.json").exists() else ""
+
+
+def given(name: str, parameter: str) -> Any:
+    """Return what a template's parameters file says of a parameter, if anything."""
+    parameters = json.loads((TEMPLATES / f"{name}.parameters.json").read_text(encoding="utf-8"))["parameters"]
+    return parameters.get(parameter, {}).get("value")
 
 
 def ask(path: str, version: str) -> dict[str, Any]:
@@ -59,18 +69,20 @@ def nodes(cluster: dict[str, Any] | None) -> list[str]:
 
 def plan(group: str, resources: list[dict[str, Any]] | None) -> None:
     """Show what would change, if every name can be had."""
-    app = wanted("web-app", "WEBAPP_DEPLOYMENT_NAME")
-    check(setting("BASE_NAME"), app, group, setting("PROJECT"), resources)
+    check(setting("BASE_NAME"), wanted("web-app"), group, setting("PROJECT"), resources)
     if resources is None:
         print(f"Resource group {group} would be made, and in it all that {TEMPLATES.name} holds.")
-        return
-    # A provider refuses what refers to resources that are not there yet: then the template alone is looked at.
-    there = find(resources, WORKSPACE, setting("WORKSPACE_NAME"))
-    level = () if there else ("--validation-level", "Template")
-    what_if = ("deployment", "group", "what-if", "--resource-group", group)
-    show(*what_if, *template("cloud-environment", f"workspaceName={setting('WORKSPACE_NAME')}"))
-    for words in targets(resources):
-        show(*what_if, *words, *level)
+    else:
+        # A provider refuses what refers to resources that are not there yet: then the template alone is looked at.
+        there = find(resources, WORKSPACE, setting("WORKSPACE_NAME"))
+        level = () if there else ("--validation-level", "Template")
+        what_if = ("deployment", "group", "what-if", "--resource-group", group)
+        show(*what_if, *template("cloud-environment", f"workspaceName={setting('WORKSPACE_NAME')}"))
+        for words in targets(resources):
+            show(*what_if, *words, *level)
+    unassigned = any(wanted(name) and not given(name, "assignRoles") for name in NAMED_BY)
+    for sentence in notices(given("cloud-environment", "registrySku") == "Premium", unassigned):
+        print(sentence)
 
 
 def deploy(group: str, resources: list[dict[str, Any]] | None) -> None:

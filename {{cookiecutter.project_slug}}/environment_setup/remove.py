@@ -9,7 +9,9 @@ from typing import Any
 from environment_setup.azure_cli import AzureError, az, program, setting
 from environment_setup.names import VAULT, WEB_APP, WORKSPACE, belongs, contents, recovery
 
-FIRST = (WORKSPACE, WEB_APP, "Microsoft.ContainerService/managedClusters")  # they use the others
+CONTAINER_GROUP, CLUSTER = "Microsoft.ContainerInstance/containerGroups", "Microsoft.ContainerService/managedClusters"
+# They use the others. A container group that outlives its identity gets stuck until Azure's support helps.
+FIRST = (CONTAINER_GROUP, WORKSPACE, WEB_APP, CLUSTER)
 # What Azure itself puts beside Application Insights, without tags.
 MADE_BY_AZURE = ("microsoft.insights/actiongroups", "microsoft.alertsmanagement/smartdetectoralertrules")
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from environment_setup.azure_cli import AzureError, az, program, setting, variable
 from environment_setup.names import WORKSPACE, belongs, check, contents, find
+from environment_setup.notices import notices
 
 # What builds run: a plan can only be applied by the version that made it. Hosted images have none since ubuntu-24.04
 # (actions/runner-images#9848). The digest is that of linux_amd64 in HashiCorp's list for this version.
@@ -36,8 +37,12 @@ HANDED_ON = Path("outputs/terraform-plan")
 NOTHING_TO_DO = "nothing-to-do.txt"
 CONTAINER = "tfstate"
 OF_AN_ENVIRONMENT = ("base_name", "location", "resource_group", "workspace_name")
-# What models are deployed to: the file that describes it, and the variables of the group that name it.
-OF_A_FILE = {"web_app.tf": ("webapp_deployment_name",), "aks.tf": ("aks_compute_name", "k8s_ab_namespace")}
+# What models are deployed to: the file that describes it, its variables, and what the group calls them.
+OF_A_FILE = {
+    "aci.tf": {"aci_deployment_name": "ACI_DEPLOYMENT_NAME"},
+    "web_app.tf": {"webapp_deployment_name": "WEBAPP_DEPLOYMENT_NAME"},
+    "aks.tf": {"aks_compute_name": "AKS_COMPUTE_NAME", "aks_namespace": "{{ cookiecutter.__aks_namespace }}"},
+}
 LOCKING = ("-input=false", "-lock-timeout=5m")
 
 
@@ -116,6 +121,9 @@ def plan(handed_on: Path | None) -> None:
     shutil.copy(LOCK, handed_on / "lock.hcl")
     if in_a_build():  # a plan holds the state, keys among it, and artifacts can be read by whoever reads builds
         storage("blob", "upload", *blob(), "--file", str(PLAN), "--overwrite", "--output", "none")
+    unassigned = any(mine.get(name) for named in OF_A_FILE.values() for name in named) and not says("assign_roles = true")
+    for sentence in notices(says('registry_sku = "Premium"'), unassigned):
+        say(sentence)
     say(f"The plan can be read in {handed_on / 'plan.txt'}.")
 
 
@@ -159,26 +167,31 @@ def written() -> str:
     return (FOLDER / "terraform.tfvars").read_text(encoding="utf-8")
 
 
+def says(line: str) -> bool:
+    """Tell whether terraform.tfvars has this line, however it is aligned."""
+    return line in [" ".join(one.split()) for one in written().splitlines()]
+
+
 def names() -> dict[str, str]:
     """Return the project and what its environment is called."""
     own = dict(re.findall(r'^(\w+)\s*=\s*"(.*)"\s*$', written(), re.MULTILINE))
     given = {name: variable(name.upper()) or own[name] for name in OF_AN_ENVIRONMENT}
-    targets = [name for file, of in OF_A_FILE.items() if (FOLDER / file).exists() for name in of]
-    return {"project": own["project"], **given, **{name: variable(name.upper()) for name in targets}}
+    targets = [of for file, named in OF_A_FILE.items() if (FOLDER / file).exists() for of in named.items()]
+    return {"project": own["project"], **given, **{name: variable(called) for name, called in targets}}
 
 
 def mesh(mine: dict[str, str]) -> dict[str, str]:
-    """Return the newest revision of the mesh that the region offers, where a cluster is to have one.
+    """Return the newest revision of the mesh that the region offers, where there is to be a cluster.
 
     A cluster that is there keeps its own (aks.tf): `az aks mesh upgrade` moves it, and its pods, to a newer one.
     """
-    if not mine.get("aks_compute_name") or not re.search(r"^canary\s*= true$", written(), re.MULTILINE):
+    if not mine.get("aks_compute_name"):
         return {}
     offered = (az("aks", "mesh", "get-revisions", "--location", mine["location"]) or {}).get("meshRevisions") or []
     if not (revisions := [one["revision"] for one in offered]):
         raise AzureError(f"{mine['location']} offers no mesh for Kubernetes: choose another LOCATION.")
     newest = max(revisions, key=lambda revision: [int(number) for number in re.findall(r"\d+", revision)])
-    return {"canary_mesh_revision": newest}
+    return {"mesh_revision": newest}
 
 
 def existing(file: Path) -> Path:

@@ -9,24 +9,19 @@ variable "aks_compute_name" {
   }
 }
 
-variable "canary" {
-  description = "With the mesh that shifts the traffic. Otherwise the cluster is Azure ML's."
-  type        = bool
-}
-
-variable "canary_mesh_revision" {
+variable "mesh_revision" {
   description = "Revision of the mesh to begin with. ../terraform.py asks Azure for the newest: each lives for a year."
   type        = string
   default     = ""
 
   validation {
-    condition     = !var.canary || var.aks_compute_name == "" || can(regex("^asm-\\d+-\\d+$", var.canary_mesh_revision))
-    error_message = "canary_mesh_revision is missing: `az aks mesh get-revisions --location <region>` lists them."
+    condition     = var.aks_compute_name == "" || can(regex("^asm-\\d+-\\d+$", var.mesh_revision))
+    error_message = "mesh_revision is missing: `az aks mesh get-revisions --location <region>` lists them."
   }
 }
 
-variable "k8s_ab_namespace" {
-  description = "The canary's namespace, in which the pipelines' identity may do what it likes; for assign_roles."
+variable "aks_namespace" {
+  description = "The namespace in which the pipelines' identity may do what it likes; for assign_roles."
   type        = string
   default     = ""
 }
@@ -38,7 +33,7 @@ variable "aks_node_size" {
 }
 
 variable "aks_min_nodes" {
-  description = "At least so many nodes. Azure ML asks for 12 cores in all, unless a service is for tests."
+  description = "At least so many nodes. Of three, two serve on while one is upgraded."
   type        = number
   default     = 3
 }
@@ -57,7 +52,6 @@ resource "azurerm_kubernetes_cluster" "scoring" {
   #checkov:skip=CKV_AZURE_6: Hosted build agents have no fixed addresses; access is by role
   #checkov:skip=CKV_AZURE_115: A private cluster needs build agents of one's own in its network
   #checkov:skip=CKV_AZURE_117: Disks are encrypted with Microsoft's keys; the nodes keep no data
-  #checkov:skip=CKV_AZURE_141: canary decides; Azure ML needs a local account
   #checkov:skip=CKV_AZURE_172: No secrets are mounted, so no driver for them is installed
   #checkov:skip=CKV_AZURE_227: Encryption at the host must be registered for the subscription first
   #checkov:skip=CKV_AZURE_232: One pool for the system and for the services: a second one would idle
@@ -70,7 +64,7 @@ resource "azurerm_kubernetes_cluster" "scoring" {
   dns_prefix                        = var.aks_compute_name
   sku_tier                          = "Standard"
   role_based_access_control_enabled = true
-  local_account_disabled            = var.canary # Azure ML reaches its cluster by a local account
+  local_account_disabled            = true
   automatic_upgrade_channel         = "patch"
   node_os_upgrade_channel           = "NodeImage"
   oidc_issuer_enabled               = true
@@ -116,13 +110,10 @@ resource "azurerm_kubernetes_cluster" "scoring" {
     }
   }
 
-  dynamic "service_mesh_profile" {
-    for_each = var.canary ? ["Istio"] : []
-    content {
-      mode                             = service_mesh_profile.value
-      revisions                        = [var.canary_mesh_revision]
-      external_ingress_gateway_enabled = true
-    }
+  service_mesh_profile {
+    mode                             = "Istio"
+    revisions                        = [var.mesh_revision]
+    external_ingress_gateway_enabled = true
   }
 
   # What upgrades itself, or is upgraded by `az aks mesh upgrade`, is not put back.
@@ -179,16 +170,12 @@ resource "azurerm_role_assignment" "nodes" {
   principal_type       = "ServicePrincipal"
 }
 
-# The pipelines' identity attaches the cluster to Azure ML; or it gets a login to the canary's, and one namespace.
-locals {
-  roles_of_pipelines = var.canary ? {
-    "Azure Kubernetes Service Cluster User Role"  = ""
-    "Azure Kubernetes Service RBAC Cluster Admin" = "/namespaces/${var.k8s_ab_namespace}"
-  } : { "Contributor" = "" }
-}
-
+# The pipelines' identity gets a login, and one namespace.
 resource "azurerm_role_assignment" "deploys_to_cluster" {
-  for_each = var.assign_roles && local.cluster == 1 ? local.roles_of_pipelines : {}
+  for_each = var.assign_roles && local.cluster == 1 ? {
+    "Azure Kubernetes Service Cluster User Role"  = ""
+    "Azure Kubernetes Service RBAC Cluster Admin" = "/namespaces/${var.aks_namespace}"
+  } : {}
 
   scope                = "${azurerm_kubernetes_cluster.scoring[0].id}${each.value}"
   role_definition_name = each.key

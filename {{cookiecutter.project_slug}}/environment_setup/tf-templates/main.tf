@@ -114,18 +114,18 @@ resource "azurerm_application_insights" "workspace" {
 
 resource "azurerm_container_registry" "workspace" {
   #checkov:skip=CKV_AZURE_139: Hosted build agents have no fixed addresses; there is no admin user and no anonymous pull
-  #checkov:skip=CKV_AZURE_164: Content trust is on its way out of Azure, and Premium
-  #checkov:skip=CKV_AZURE_165: Replication is Premium; images are built again from what is committed
-  #checkov:skip=CKV_AZURE_166: Quarantine is Premium, and needs a scanner that releases images
-  #checkov:skip=CKV_AZURE_167: Retention of untagged manifests is Premium
-  #checkov:skip=CKV_AZURE_233: Zones come with the Premium registry
-  #checkov:skip=CKV_AZURE_237: Dedicated data endpoints are Premium, and for networks with a firewall
+  #checkov:skip=CKV_AZURE_164: Content trust is on its way out of Azure
+  #checkov:skip=CKV_AZURE_165: One region: images are built again from what is committed
+  #checkov:skip=CKV_AZURE_166: Quarantine needs a scanner that releases images
+  #checkov:skip=CKV_AZURE_167: Only a Premium registry deletes untagged manifests by itself
+  #checkov:skip=CKV_AZURE_233: Azure spreads registries over the zones of a region by itself
+  #checkov:skip=CKV_AZURE_237: Dedicated data endpoints are for networks with a firewall
   name                = "${local.base}amlcr"
   resource_group_name = local.resource_group.name
   location            = var.location
   tags                = local.tags
 
-  sku                    = "Standard"
+  sku                    = var.registry_sku
   admin_enabled          = false
   anonymous_pull_enabled = false
 }

@@ -5,6 +5,4 @@ base_name      = "{{ cookiecutter.base_name }}"
 location       = "{{ cookiecutter.__location }}"
 resource_group = "{{ cookiecutter.resource_group }}"
 workspace_name = "{{ cookiecutter.workspace_name }}"
-{% if cookiecutter.aks != "none" %}
-canary         = {{ (cookiecutter.aks == "canary") | tojson }}
-{% endif %}
+registry_sku   = "{{ "Premium" if cookiecutter.deploy_aci else "Standard" }}"

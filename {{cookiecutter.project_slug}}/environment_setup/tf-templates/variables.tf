@@ -45,6 +45,12 @@ variable "tags" {
   default     = {}
 }
 
+variable "registry_sku" {
+  description = "Container registry. Premium costs more; Container Instances ask for it where they pull by an identity."
+  type        = string
+  default     = "Standard"
+}
+
 variable "create_compute" {
   description = "Make a cluster for training now. Otherwise the first training makes it."
   type        = bool

@@ -28,6 +28,7 @@ provider "azurerm" {
     "Microsoft.Storage",
     "microsoft.insights",
     ],
+    fileexists("${path.module}/aci.tf") ? ["Microsoft.ContainerInstance", "Microsoft.ManagedIdentity"] : [],
     fileexists("${path.module}/web_app.tf") ? ["Microsoft.Web"] : [],
     fileexists("${path.module}/aks.tf") ? ["Microsoft.ContainerService", "Microsoft.PolicyInsights"] : [],
   ) : []

@@ -13,17 +13,16 @@ override_resource {
 }
 
 variables {
-  base_name            = "MyUniqueML"
-  project              = "a-project"
-  location             = "westeurope"
-  resource_group       = "a-group"
-  workspace_name       = "a-workspace"
-  aks_compute_name     = "a-cluster"
-  k8s_ab_namespace     = "ab"
-  canary               = true
-  canary_mesh_revision = "asm-7-8"
-  assign_roles         = true
-  principal_id         = "20000000-0000-0000-0000-000000000000"
+  base_name        = "MyUniqueML"
+  project          = "a-project"
+  location         = "westeurope"
+  resource_group   = "a-group"
+  workspace_name   = "a-workspace"
+  aks_compute_name = "a-cluster"
+  aks_namespace    = "ab"
+  mesh_revision    = "asm-7-8"
+  assign_roles     = true
+  principal_id     = "20000000-0000-0000-0000-000000000000"
 }
 
 run "no_name_no_cluster" {
@@ -64,7 +63,7 @@ run "secure" {
   }
   assert {
     condition     = azurerm_kubernetes_cluster.scoring[0].local_account_disabled
-    error_message = "The canary's cluster must have no local account."
+    error_message = "The cluster must have no local account."
   }
   assert {
     condition     = azurerm_kubernetes_cluster.scoring[0].identity[0].type == "SystemAssigned"
@@ -88,7 +87,7 @@ run "secure" {
   }
 }
 
-run "the_canary_has_a_mesh" {
+run "the_cluster_has_a_mesh" {
   command = plan
 
   assert {
@@ -101,29 +100,12 @@ run "the_canary_has_a_mesh" {
   }
 }
 
-run "a_canary_without_a_revision_is_refused" {
+run "a_mesh_without_a_revision_is_refused" {
   command         = plan
-  expect_failures = [var.canary_mesh_revision]
+  expect_failures = [var.mesh_revision]
 
   variables {
-    canary_mesh_revision = ""
-  }
-}
-
-run "azure_ml_s_cluster_has_a_local_account_and_no_mesh" {
-  command = plan
-
-  variables {
-    canary = false
-  }
-
-  assert {
-    condition     = !azurerm_kubernetes_cluster.scoring[0].local_account_disabled && length(azurerm_kubernetes_cluster.scoring[0].service_mesh_profile) == 0
-    error_message = "Azure ML needs a local account, and no mesh."
-  }
-  assert {
-    condition     = [for role in azurerm_role_assignment.deploys_to_cluster : [role.scope, role.role_definition_name]] == [[azurerm_kubernetes_cluster.scoring[0].id, "Contributor"]]
-    error_message = "The pipelines' identity attaches Azure ML's cluster, and needs nothing in it."
+    mesh_revision = ""
   }
 }
 
