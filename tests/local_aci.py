@@ -177,5 +177,6 @@ def runs(state: dict) -> str | None:
     if not state["group"] or state["left"] or state["ending"] == "Failed" or state["instance"] != "Running":
         return None
     (container,) = state["group"]["properties"]["containers"]
-    variables = {one["name"]: one.get("secureValue") for one in container["properties"]["environmentVariables"]}
-    return container["properties"]["image"] if variables.get("SCORING_KEYS") == state["keys"] else None
+    variables = container["properties"].get("environmentVariables", [])
+    knows = {"name": "SCORING_KEYS", "secureValue": state["keys"]} in variables
+    return container["properties"]["image"] if knows else None

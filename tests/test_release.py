@@ -41,7 +41,14 @@ def files(tmp_path_factory):
 
 @pytest.fixture(params=TARGETS)
 def world(request, described, files, tmp_path):
+    """Return each target in turn."""
     yield from local_targets.world(request.param, described, files, tmp_path)
+
+
+@pytest.fixture
+def app(described, files, tmp_path):
+    """Return the Web App alone, for what the program decides before it asks a target."""
+    yield from local_targets.world("web_app", described, files, tmp_path)
 
 
 def shown(image):
@@ -138,12 +145,12 @@ def test_an_image_that_does_not_serve_is_replaced_by_the_former_one(world, image
     assert "##vso" not in told
 
 
-def test_a_second_image_of_the_same_version_that_never_starts_is_not_taken_for_the_former(world):
-    world.model(1)
+def test_a_second_image_of_the_same_version_that_never_starts_is_not_taken_for_the_former(app):
+    app.model(1)
 
-    told = world.deploy(SECOND, code=1)
+    told = app.deploy(SECOND, code=1)
 
-    assert world.image() == FORMER
+    assert app.image() == FORMER
     assert f"a-model version 1 of image {TAGS[SECOND]} did not come up" in told
     assert f"was put back: {shown(FORMER)} serves again." in told
 
@@ -157,10 +164,10 @@ def test_what_another_run_has_set_meanwhile_is_left_alone(world):
     assert f"to {OTHER} meanwhile: that was left alone." in told
 
 
-def test_a_model_that_does_not_answer_once_had_served_all_the_same(world):
-    world.set(deaf=1)
+def test_a_model_that_does_not_answer_once_had_served_all_the_same(app):
+    app.set(deaf=1)
 
-    assert f"{shown(FORMER)} serves again" in world.deploy(SILENT, code=1)
+    assert f"{shown(FORMER)} serves again" in app.deploy(SILENT, code=1)
 
 
 def test_a_former_image_that_does_not_answer_any_more_is_told_loudly(world, described):
@@ -207,31 +214,32 @@ def test_a_release_that_is_canceled_says_what_may_serve(world):
 # -- what is deployed, and what is not ---
 
 
-@pytest.mark.parametrize(("runs", "image"), [(NEW, NEW), (RENAMED, NEW)], ids=["the_same_digest", "another_digest"])
-def test_what_serves_already_is_seen_to_answer_and_not_deployed(world, runs, image):
+def test_what_serves_already_is_seen_to_answer_and_not_deployed(world):
     world.deploy(NEW)
-    if runs != NEW and world.target != "web_app":
-        pytest.skip("only the Web App's settings are no part of a release")
-    if runs != NEW:
-        world.has(runs)
     before = world.changes()
     world.set(deaf=2)
-    world.tag(f"{TARGETS[world.target].tag}-15", of=runs)
+    world.tag(f"{TARGETS[world.target].tag}-15", of=NEW)
 
-    told = world.deploy(image, **LATER)
+    told = world.deploy(NEW, **LATER)
 
-    assert f"serves {shown(image)}: nothing to deploy." in told
+    assert f"serves {shown(NEW)}: nothing to deploy." in told
     assert world.changes() == before
-    assert world.image() == runs
 
 
-def test_an_equal_image_that_does_not_answer_is_deployed(world):
-    world.has(RENAMED)
-    world.set(silent=[RENAMED])
+def test_an_image_of_the_same_content_under_another_digest_is_not_deployed(app):
+    app.has(RENAMED)
 
-    world.deploy(NEW)
+    assert f"serves {shown(NEW)}: nothing to deploy." in app.deploy(NEW)
+    assert app.image() == RENAMED
 
-    assert world.image() == NEW
+
+def test_an_equal_image_that_does_not_answer_is_deployed(app):
+    app.has(RENAMED)
+    app.set(silent=[RENAMED])
+
+    app.deploy(NEW)
+
+    assert app.image() == NEW
 
 
 ORDER = [
@@ -254,30 +262,30 @@ ORDER = [
 
 
 @pytest.mark.parametrize(("number", "release", "said", "deployed"), ORDER)
-def test_a_later_build_is_replaced_by_an_older_one_only_on_purpose(world, number, release, said, deployed):
-    world.tag(f"{TARGETS[world.target].tag}-{number}", of=FORMER)
+def test_a_later_build_is_replaced_by_an_older_one_only_on_purpose(app, number, release, said, deployed):
+    app.tag(f"{TARGETS[app.target].tag}-{number}", of=FORMER)
 
-    told = world.deploy(NEW, code=0 if deployed else 1, RELEASE_BUILD=release[0], GOING_BACK=release[1])
+    told = app.deploy(NEW, code=0 if deployed else 1, RELEASE_BUILD=release[0], GOING_BACK=release[1])
 
     assert said in told
     assert ("Going back" in told) == said.startswith("Going back")
-    assert world.image() == (NEW if deployed else FORMER)
-    assert world.changes() == deployed
+    assert app.image() == (NEW if deployed else FORMER)
+    assert app.changes() == deployed
 
 
 @pytest.mark.parametrize("runs", [FORMER, RENAMED, ABROAD])
-def test_an_image_that_the_registry_has_no_more_has_no_number(world, runs):
-    world.has(runs)
-    world.forget(runs)
+def test_an_image_that_the_registry_has_no_more_has_no_number(app, runs):
+    app.has(runs)
+    app.forget(runs)
 
-    world.deploy(NEW, **LATER)
+    app.deploy(NEW, **LATER)
 
-    assert world.image() == NEW
+    assert app.image() == NEW
 
 
 @pytest.mark.parametrize("image", ["", "baseamlcr.azurecr.io/a:latest", "docker.io/a@sha256:" + "a" * 64, NEW + "\n"])
-def test_only_an_image_of_a_registry_by_its_digest_is_taken(world, image):
-    assert "is no image by digest" in world.deploy(image, code=2)
+def test_only_an_image_of_a_registry_by_its_digest_is_taken(app, image):
+    assert "is no image by digest" in app.deploy(image, code=2)
 
 
 @pytest.mark.parametrize(
@@ -288,19 +296,19 @@ def test_only_an_image_of_a_registry_by_its_digest_is_taken(world, image):
         pytest.param(NEW.replace("baseamlcr", "another"), id="of_another_registry"),
     ],
 )
-def test_only_this_project_s_own_image_is_deployed(world, image):
-    told = world.deploy(image, code=1)
+def test_only_this_project_s_own_image_is_deployed(app, image):
+    told = app.deploy(image, code=1)
 
     said = "is no image of baseamlcr.azurecr.io/a-slug-scoring with one tag of its content"
     assert f"error: {image} {said}: `python -m deployment.image.build` builds one." in told
-    assert world.changes() == 0
+    assert app.changes() == 0
 
 
-def test_an_image_that_two_tags_of_content_tell_is_not_deployed(world):
-    world.tag(f"v2-{'f' * 40}", of=NEW)
+def test_an_image_that_two_tags_of_content_tell_is_not_deployed(app):
+    app.tag(f"v2-{'f' * 40}", of=NEW)
 
-    assert "with one tag of its content" in world.deploy(NEW, code=1)
-    assert world.changes() == 0
+    assert "with one tag of its content" in app.deploy(NEW, code=1)
+    assert app.changes() == 0
 
 
 @pytest.mark.parametrize(
@@ -313,13 +321,13 @@ def test_an_image_that_two_tags_of_content_tell_is_not_deployed(world):
     ],
     ids=["none", "no_json", "a_list", "no_version"],
 )
-def test_without_a_judged_version_nothing_is_changed(world, content, said):
-    (world.root / "model.json").unlink()
+def test_without_a_judged_version_nothing_is_changed(app, content, said):
+    (app.root / "model.json").unlink()
     if content is not None:
-        (world.root / "model.json").write_text(content, encoding="utf-8")
+        (app.root / "model.json").write_text(content, encoding="utf-8")
 
-    assert f"error: {said}" in world.deploy(NEW, code=1)
-    assert world.changes() == 0
+    assert f"error: {said}" in app.deploy(NEW, code=1)
+    assert app.changes() == 0
 
 
 # -- whether anything is to be deployed ---
@@ -358,34 +366,34 @@ def test_an_image_gets_its_number_when_it_is_deployed_and_not_before(world):
     assert len(world.calls("acr", "import")) == 1
 
 
-def test_what_serves_already_is_of_the_later_build_from_then_on(world):
-    world.model(1)
-    world.deploy(FORMER)
-    world.same(FORMER, RELEASE_BUILD="15")
-    world.model(2)
+def test_what_serves_already_is_of_the_later_build_from_then_on(app):
+    app.model(1)
+    app.deploy(FORMER)
+    app.same(FORMER, RELEASE_BUILD="15")
+    app.model(2)
 
-    told = world.deploy(NEW, code=1, RELEASE_BUILD="12")
+    told = app.deploy(NEW, code=1, RELEASE_BUILD="12")
 
     assert "Build 12 is older than build 15, " in told
-    assert world.numbered(12) is None
+    assert app.numbered(12) is None
 
 
-def test_a_number_that_names_another_image_is_moved(world):
-    world.tag(f"{TARGETS[world.target].tag}-12", of=FORMER)
+def test_a_number_that_names_another_image_is_moved(app):
+    app.tag(f"{TARGETS[app.target].tag}-12", of=FORMER)
 
-    world.deploy(NEW, RELEASE_BUILD="12")
+    app.deploy(NEW, RELEASE_BUILD="12")
 
-    assert world.numbered(12) == NEW.partition("@")[2]
-
-
-def test_an_image_that_cannot_get_its_number_is_not_deployed(world):
-    world.set(failing=["acr import"])
-
-    assert "error: az acr import --name: Forbidden" in world.deploy(NEW, code=1, RELEASE_BUILD="12")
-    assert world.changes() == 0
+    assert app.numbered(12) == NEW.partition("@")[2]
 
 
-def test_by_hand_no_image_gets_a_number(world):
-    world.deploy(NEW, RELEASE_BUILD="$(RELEASE_BUILD)")
+def test_an_image_that_cannot_get_its_number_is_not_deployed(app):
+    app.set(failing=["acr import"])
 
-    assert world.calls("acr", "import") == []
+    assert "error: az acr import --name: Forbidden" in app.deploy(NEW, code=1, RELEASE_BUILD="12")
+    assert app.changes() == 0
+
+
+def test_by_hand_no_image_gets_a_number(app):
+    app.deploy(NEW, RELEASE_BUILD="$(RELEASE_BUILD)")
+
+    assert app.calls("acr", "import") == []
