@@ -113,7 +113,7 @@ def test_what_azure_refuses_in_passing_is_asked_again(world, change):
 
 
 def test_a_pull_that_is_refused_names_role_and_sku(world):
-    edit(world.root, SIZE[0], "SECONDS_TO_PULL = 900", "SECONDS_TO_PULL = 0")
+    edit(world.root, SIZE[0], "SECONDS_TO_START = 900", "SECONDS_TO_START = 0")
     world.set(**{"role counts after": 1, "sku": "Standard"})
 
     told = world.deploy(NEW, code=1)
@@ -129,7 +129,7 @@ def test_a_pull_that_fails_when_the_group_is_made_is_told_and_what_served_comes_
 
     told = world.deploy(NEW, code=1)
 
-    said = "Container group a-group does not start. Failed: Failed to pull image: denied"
+    said = "Container group a-group does not start .Failed.. Failed: Failed to pull image: denied"
     assert re.search(f"error: {said} .*AcrPull", told)
     assert world.image() == FORMER
     assert "serves again." in told.splitlines()[-1]

@@ -20,15 +20,16 @@ from pipelines_runner.templates import Expansion
 pytestmark = pytest.mark.slow
 
 CD, CI = ".pipelines/cd.yml", ".pipelines/ci.yml"
+DEPLOYS = "Deploy the image, and go back if it does not serve"
 FETCHES = "Fetch the model, and see that this code predicts as it did"
 IMAGE = f"testamlcr.azurecr.io/test-scoring@sha256:{'a' * 64}"
 CHAMPION = 9  # the version that may serve, as the registry has it
 
 # Which stages an answer brings, but for the first. Of the canary's stages, the first stands for all.
 BRINGS = {
-    ("deploy_aci", True): {"Deploy_ACI"},
+    ("deploy_aci", True): {"Scoring_Image", "Deploy_ACI"},
     ("deploy_webapp", True): {"Scoring_Image", "Deploy_Webapp"},
-    ("aks", "service"): {"Deploy_AKS"},
+    ("aks", "service"): {"Scoring_Image", "Deploy_AKS"},
     ("aks", "canary"): {"Scoring_Image", "Blue_Staging"},
 }
 ALL = set().union(*BRINGS.values())
@@ -157,7 +158,8 @@ def delivery(cookies_session, tmp_path):
 RUNS = {
     # model.json, ACI: the stages that run, of those that were chosen
     ("there", "succeeds"): ALL,
-    ("there", "fails"): {"Deploy_ACI"},
+    ("there", "fails"): {"Scoring_Image", "Deploy_ACI"},
+    ("there", "serves already"): ALL - {"Deploy_ACI"},
     ("there", "has no name"): ALL - {"Deploy_ACI"},
     ("not there", "succeeds"): set(),
     ("not there", "has no name"): set(),
@@ -172,7 +174,8 @@ def test_each_combination_runs_the_stages_it_should(delivery, targets, started):
     for (model, aci), stages in RUNS.items():
         if aci != "succeeds" and not targets["deploy_aci"]:
             continue
-        one.failing = "Deploy_ACI-aci/Deploy the model" if aci == "fails" else ""
+        one.failing = f"Deploy_ACI-aci/{DEPLOYS}" if aci == "fails" else ""
+        one.same = {"aci"} if aci == "serves already" else set()
         if targets["deploy_aci"]:
             one.group["ACI_DEPLOYMENT_NAME"] = "" if aci == "has no name" else "test-aci"
         number = 100 if model == "there" else 101
@@ -181,9 +184,15 @@ def test_each_combination_runs_the_stages_it_should(delivery, targets, started):
         build = one.run(**asked)
 
         assert set(build.stages) & ALL == stages_of(targets)
-        assert ran(build) == stages & stages_of(targets), (model, aci)
+        expected = stages & stages_of(targets)
+        if aci == "has no name" and stages_of(targets) == {"Scoring_Image", "Deploy_ACI"}:
+            expected = set()  # there is nobody to build it for
+        assert ran(build) == expected, (model, aci)
         assert build.result == ("Failed" if aci == "fails" else "Succeeded"), told(build)
         assert deployed(build) == ({9} if ran(build) else set())
+        untried = ["Web App"] * targets["deploy_webapp"] + ["AKS"] * (targets["aks"] != "none")
+        said = f"so this release was not tried on: {', '.join(untried)}."
+        assert (said in told(build)) == (aci == "fails" and untried != [])
         assert ("Build 101 handed on no model: nothing to do." in told(build)) == (model == "not there")
 
 
@@ -199,11 +208,10 @@ def test_a_target_without_a_name_is_left_out_and_no_other(delivery, targets):
     for count in range(len(names) + 1):
         for stages in itertools.combinations(names, count):
             one.group |= {name: "test" if stage in stages else "" for stage, name in names.items()}
-            needs_image = {"Deploy_Webapp", "Blue_Staging"} & set(stages)
 
             build = one.run(after=one.ci[100])
 
-            assert ran(build) == {*stages, *(["Scoring_Image"] if needs_image else [])}
+            assert ran(build) == {*stages, *(["Scoring_Image"] if stages else [])}
             assert build.result == "Succeeded"
 
 
@@ -214,7 +222,7 @@ def test_nothing_follows_what_was_canceled(delivery, job):
 
     build = one.run(after=one.ci[100])
 
-    before = {"Model.model": set(), "Deploy_ACI.aci": set(), "Scoring_Image.image": {"Deploy_ACI"}}[job]
+    before = {"Model.model": set(), "Scoring_Image.image": set(), "Deploy_ACI.aci": {"Scoring_Image"}}[job]
     assert ran(build) == before | {job.partition(".")[0]} & ALL
     assert build.result == "Canceled"
 
@@ -222,13 +230,10 @@ def test_nothing_follows_what_was_canceled(delivery, job):
 @pytest.mark.parametrize(
     ("failing", "then"),
     [
-        ("Deploy_ACI-aci/Ask it for predictions", {"Deploy_ACI"}),
-        (f"Scoring_Image-image/{FETCHES}", {"Deploy_ACI", "Scoring_Image"}),
-        ("Scoring_Image-image/Build it in the registry", {"Deploy_ACI", "Scoring_Image"}),
-        (
-            "Deploy_Webapp-webapp/Deploy the image, and go back if it does not serve",
-            {"Deploy_ACI", "Scoring_Image", "Deploy_Webapp"},
-        ),
+        (f"Deploy_ACI-aci/{DEPLOYS}", {"Deploy_ACI", "Scoring_Image"}),
+        (f"Scoring_Image-image/{FETCHES}", {"Scoring_Image"}),
+        ("Scoring_Image-image/Build it in the registry", {"Scoring_Image"}),
+        (f"Deploy_Webapp-web_app/{DEPLOYS}", {"Deploy_ACI", "Scoring_Image", "Deploy_Webapp"}),
     ],
 )
 def test_a_failure_fails_the_build_and_what_hangs_on_it_is_left_out(delivery, failing, then):
@@ -245,17 +250,10 @@ def test_a_failure_fails_the_build_and_what_hangs_on_it_is_left_out(delivery, fa
 
 LOGIN_FIRST = "SUBSCRIPTION_ID=$(az account show --query id --output tsv) || exit 1\nexport SUBSCRIPTION_ID\n"
 PROGRAMS = {
-    "Deploy_ACI": [
-        "python -m ml_service.deploy aci",
-        'python -m ml_service.smoke_test --type ACI --service "$ACI_DEPLOYMENT_NAME"',
-    ],
-    "Deploy_AKS": [
-        "python -m ml_service.deploy aks",
-        'python -m ml_service.smoke_test --type AKS --service "$AKS_DEPLOYMENT_NAME"',
-    ],
-    "Deploy_Webapp": [f'python -m deployment.web_app --image "{IMAGE}"'],
+    "Deploy_ACI": "python -m deployment.release aci",
+    "Deploy_AKS": "python -m deployment.release aks",
+    "Deploy_Webapp": "python -m deployment.release web_app",
 }
-LASTS = {"Deploy_ACI": 180, "Deploy_AKS": 180}  # minutes, for a deployment that fails and is put back
 
 
 @pytest.mark.parametrize("stage", PROGRAMS)
@@ -265,14 +263,14 @@ def test_each_target_is_deployed_and_asked_for_predictions(delivery, stage):
     build = one.run(after=one.ci[100])
 
     (job,) = build.stages[stage].jobs.values()
-    assert [step.told.removeprefix(LOGIN_FIRST).strip() for step in job.steps if LOGIN_FIRST in step.told] == PROGRAMS[
-        stage
-    ]
+    (step,) = [step for step in job.steps if LOGIN_FIRST in step.told]
+    assert step.told.removeprefix(LOGIN_FIRST).strip() == PROGRAMS[stage]
+    assert step.job.variables["IMAGE"] == IMAGE
     written = Expansion(one.root).pipeline(CD, {}, one.agent.predefined, one.agent.groups)
     (minutes,) = {
         job["timeoutInMinutes"] for each in written["stages"] if each["stage"] == stage for job in each["jobs"]
     }
-    assert minutes == LASTS.get(stage, 60)
+    assert minutes == 180, "as long as a deployment takes that fails and is put back"
 
 
 def test_a_run_by_hand_without_a_number_brings_the_champion_and_the_code_of_today(delivery):
@@ -305,16 +303,16 @@ def test_a_release_brings_the_number_and_the_code_of_its_build(delivery):
     assert int(back.number) not in one.ci, "its own, which is the highest"
 
 
-@pytest.mark.parametrize("same", [("web_app",), ("canary",), ("web_app", "canary")], ids=" and ".join)
+@pytest.mark.parametrize("same", [("web_app",), ("canary",), ("aci", "web_app", "canary")], ids=" and ".join)
 def test_what_serves_already_is_not_deployed_and_nobody_is_asked(delivery, same):
-    one = delivery({**NOTHING, "deploy_webapp": True, "aks": "canary"})
+    one = delivery(CANARY)
     one.same = same
 
     build = one.run(after=one.ci[103])
 
-    stages = {"web_app": {"Deploy_Webapp"}, "canary": {"Blue_Staging"}}
-    left_out = set().union(*(stages[target] for target in same))
-    assert (build.result, ran(build)) == ("Succeeded", {"Scoring_Image", "Deploy_Webapp", "Blue_Staging"} - left_out)
+    stages = {"aci": "Deploy_ACI", "web_app": "Deploy_Webapp", "canary": "Blue_Staging"}
+    left_out = {stages[target] for target in same}
+    assert (build.result, ran(build)) == ("Succeeded", stages_of(CANARY) - left_out)
     assert build.stages["Rollback"].result == "Skipped"
 
 
@@ -378,25 +376,25 @@ def test_no_job_but_the_first_is_given_the_token_of_the_build(delivery):
     assert "token of the job" not in told(build)
 
 
-# -- what comes after ACI waits for whoever has to approve ---
+# -- each target waits for whoever has to approve ---
 
 
 @pytest.mark.parametrize(
     ("targets", "expected"),
     [
-        (SERVICE, {"Deploy_AKS": "diabetes-regression-aks", "Deploy_Webapp": "diabetes-regression-webapp"}),
-        (CANARY, {"Deploy_Webapp": "diabetes-regression-webapp", "Blue_Staging": "diabetes-regression-canary"}),
+        (SERVICE, {"Deploy_ACI": "aci", "Deploy_AKS": "aks", "Deploy_Webapp": "webapp"}),
+        (CANARY, {"Deploy_ACI": "aci", "Deploy_Webapp": "webapp", "Blue_Staging": "canary"}),
     ],
     ids=["service", "canary"],
 )
-def test_what_comes_after_aci_is_deployed_to_an_environment(delivery, targets, expected):
+def test_each_target_is_deployed_to_an_environment(delivery, targets, expected):
     one = delivery(targets)
 
     made = Expansion(one.root).pipeline(CD, {}, PREDEFINED, one.agent.groups)
 
     jobs = {(stage["stage"], job.get("environment")) for stage in made["stages"] for job in stage["jobs"]}
-    assert expected.items() <= jobs
-    assert {environment for stage, environment in jobs if stage in ("Model", "Deploy_ACI", "Scoring_Image")} == {None}
+    assert {(stage, f"diabetes-regression-{name}") for stage, name in expected.items()} <= jobs
+    assert {environment for stage, environment in jobs if stage in ("Model", "Scoring_Image")} == {None}
 
 
 @pytest.mark.tool("npm")
@@ -415,19 +413,24 @@ def test_microsoft_s_language_service_has_nothing_to_say_about_any_combination(
 # -- what is nearly right is found ---
 
 FOUND = "      eq(dependencies.Model.outputs['model.model.FOUND'], 'true'),\n"
-AFTER_ACI = "      in(dependencies.Deploy_ACI.result, 'Succeeded', 'SucceededWithIssues', 'Skipped'),\n"
+AFTER_ACI = "      in(dependencies.${{ parameters.first }}.result, 'Succeeded', 'SucceededWithIssues', 'Skipped'),\n"
 TEMPLATES = ".pipelines/templates/"
+DEPLOY = f"{TEMPLATES}deploy.yml"
+SAME = "dependencies.Scoring_Image.outputs['compare.${{ parameters.target }}.SAME']"
+ENVIRONMENT = "${{ variables.PROJECT }}-${{ replace(parameters.target, '_', '') }}"
 FAULTS = {
     "started by another pipeline": (CD, "source: diabetes-regression-ci", "source: diabetes-regression-pr"),
     "started on another branch": (CD, "        - main\n", "        - release\n"),
     "blind to a build without a model": (CD, FOUND, ""),
     "wrong name of an output": (CD, "outputs['model.model.FOUND']", "outputs['model.FOUND']"),
-    "blind to a failed ACI": (CD, AFTER_ACI, ""),
-    "waits for an ACI that has no name": (CD, "'SucceededWithIssues', 'Skipped')", "'SucceededWithIssues')"),
-    "takes a failed ACI for a good one": (CD, "'Skipped')", "'Skipped', 'Failed')"),
-    "blind to an empty name": (CD, "      ne(variables['AKS_DEPLOYMENT_NAME'], '')", "      true"),
-    "asks whether all went well before": (CD, "      not(canceled()),\n", "      succeeded(),\n"),
-    "does not wait for the image": (CD, "  - Model\n  - Scoring_Image\n", "  - Model\n"),
+    "blind to a failed ACI": (DEPLOY, AFTER_ACI, ""),
+    "waits for an ACI that has no name": (DEPLOY, "'SucceededWithIssues', 'Skipped')", "'SucceededWithIssues')"),
+    "takes a failed ACI for a good one": (DEPLOY, "'Skipped')", "'Skipped', 'Failed')"),
+    "says nothing of what was not tried": (DEPLOY, "          condition: failed()\n", ""),
+    "does not wait for ACI": (CD, "    first: Deploy_ACI\n", ""),
+    "blind to an empty name": (DEPLOY, "      ne(variables['${{ parameters.variable }}'], '')", "      true"),
+    "asks whether all went well before": (DEPLOY, "      not(canceled()),\n", "      succeeded(),\n"),
+    "does not wait for the image": (DEPLOY, "  - Model\n  - Scoring_Image\n", "  - Model\n"),
     "no model is an error": (
         f"{TEMPLATES}model.yml",
         "      artifact: model\n      condition: and(succeeded(), eq(variables['model.FOUND'], 'true'))\n",
@@ -443,23 +446,23 @@ FAULTS = {
         "    condition: and(succeeded(), ne(",
         "    condition: and(false, ne(",
     ),
-    "code of today": (f"{TEMPLATES}deploy-webapp.yml", "    release: true\n", ""),
+    "code of today": (DEPLOY, "      release: true\n", ""),
     "image of today": (
         f"{TEMPLATES}scoring-image.yml",
         "    displayName: Build the scoring image\n    release: true\n",
         "    displayName: Build the scoring image\n",
     ),
-    "blind to what serves": (CD, "      ne(dependencies.Scoring_Image.outputs['compare.web_app.SAME'], 'true'),\n", ""),
+    "blind to what serves": (DEPLOY, f"      ne({SAME}, 'true'),\n", ""),
     "the latest model": (f"{TEMPLATES}model.yml", "runId: $(MODEL_OF)", "runId: $(resources.pipeline.ci.runID)"),
     "any latest model": (f"{TEMPLATES}model.yml", "runVersion: specific", "runVersion: latest"),
     "no token": (f"{TEMPLATES}model.yml", "        env:\n          SYSTEM_ACCESSTOKEN: $(System.AccessToken)\n", ""),
     "model.json somewhere else": (f"{TEMPLATES}model-file.yml", '/model.json" model.json', '/model.json" models.json'),
-    "no environment": (f"{TEMPLATES}deploy-aks.yml", "    environment: ${{ variables.PROJECT }}-aks\n", ""),
+    "no environment": (DEPLOY, f"      environment: {ENVIRONMENT}\n", ""),
     "no sources": (f"{TEMPLATES}set-up.yml", "- checkout: self\n", "- checkout: none\n"),
     "no commit but the last": (f"{TEMPLATES}set-up.yml", "iif(parameters.release, 0, 1)", "1"),
     "compared with another image": (f"{TEMPLATES}scoring-image.yml", "outputs['image.IMAGE'] ]", "outputs['IMAGE'] ]"),
     "image of another folder": (f"{TEMPLATES}scoring-image.yml", "--output outputs/serving", "--output other"),
-    "no image": (f"{TEMPLATES}deploy-webapp.yml", "outputs['image.IMAGE']", "outputs['IMAGE']"),
+    "no image": (DEPLOY, "outputs['image.IMAGE']", "outputs['IMAGE']"),
     "no digest": (f"{TEMPLATES}scoring-image.yml", "        name: image\n        displayName", "        displayName"),
 }
 
@@ -468,7 +471,8 @@ def check_fully(one):
     """Run what tells right from nearly right: one run of each kind, with what its jobs have to be told."""
     build = one.run(after=one.ci[100])
     assert (build.result, ran(build), deployed(build)) == ("Succeeded", stages_of(SERVICE), {9}), told(build)
-    assert f'deployment.web_app --image "{IMAGE}"' in told(build)
+    (job,) = build.stages["Deploy_Webapp"].jobs.values()
+    assert job.steps[0].job.variables["IMAGE"] == IMAGE
     compare = build.job("Scoring_Image.compare").steps[0].job
     assert (compare.variables["IMAGE"], (compare.sources / "model.json").exists()) == (IMAGE, True)
     fetches, builds = build.job("Scoring_Image.image").steps[-2:]
@@ -476,7 +480,7 @@ def check_fully(one):
     checkouts = [step.written for step in build.steps() if "checkout" in step.written]
     depths = {str(one["fetchDepth"]) for one in checkouts}
     assert depths == {"0.0", "1.0"}
-    for stage in ("Deploy_AKS", "Deploy_Webapp"):
+    for stage in ("Deploy_ACI", "Deploy_AKS", "Deploy_Webapp"):
         (job,) = build.stages[stage].jobs.values()
         assert job.environment.startswith("diabetes-regression-")
         assert "Take the code of the build" in [step.name for step in job.steps]
@@ -491,9 +495,11 @@ def check_fully(one):
     one.same = set()
     build = one.run(after=one.ci[101])
     assert (build.result, ran(build)) == ("Succeeded", set()), told(build)
-    one.failing = "Deploy_ACI-aci/Deploy the model"
+    assert "was not tried on" not in told(build)
+    one.failing = f"Deploy_ACI-aci/{DEPLOYS}"
     build = one.run(after=one.ci[100])
-    assert (build.result, ran(build)) == ("Failed", {"Deploy_ACI"})
+    assert (build.result, ran(build)) == ("Failed", {"Scoring_Image", "Deploy_ACI"})
+    assert "was not tried on: Web App, AKS" in told(build)
     one.failing = ""
     one.group |= {"ACI_DEPLOYMENT_NAME": "", "AKS_DEPLOYMENT_NAME": ""}
     assert ran(one.run(after=one.ci[100])) == {"Scoring_Image", "Deploy_Webapp"}

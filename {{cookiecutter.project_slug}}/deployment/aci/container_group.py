@@ -29,10 +29,12 @@ API = {"Microsoft.ContainerInstance": "2025-09-01", "Microsoft.ManagedIdentity":
 API |= {"Microsoft.OperationalInsights": "2026-03-01"}  # versions as the templates have them
 CONTAINER, KEYS = "scoring", "SCORING_KEYS"
 PAUSE = 10.0  # seconds: Azure asks for as many between two operations
-SECONDS_TO_SETTLE = 2400  # Azure itself gives up after half an hour
-SECONDS_TO_PULL = 900  # a role counts after ten minutes at the latest
-IN_PASSING = re.compile("ContainerGroupTransitioning|TooManyRequests|ServerTimeout|InternalServerError|Bad Gateway")
-NOT_YET = re.compile("InaccessibleImage|RegistryErrorResponse|LinkedAuthorizationFailed")
+SECONDS_TO_SETTLE = 1900  # Azure itself gives up after half an hour
+SECONDS_TO_START = 900  # a role to pull counts after ten minutes at the latest
+IN_PASSING = re.compile(
+    "ContainerGroupTransitioning|InaccessibleImage|LinkedAuthorizationFailed|RegistryErrorResponse|TooManyRequests|"
+    "InternalServerError|ServerTimeout"
+)
 NOT_THERE = re.compile(r"\bResource(Group)?NotFound\b|ParentResourceNotFound")
 TOLD_ONLY = {"provisioningState", "instanceView", "ip", "fqdn", "principalId", "tenantId", "clientId"}
 
@@ -109,6 +111,25 @@ def fixed(body: dict[str, Any]) -> Any:
     return properties["osType"], properties["restartPolicy"], [(one["cpu"], one["memoryInGB"]) for one in sizes]
 
 
+def state(group: dict[str, Any]) -> str:
+    return str(group["properties"]["provisioningState"])
+
+
+def ended(group: dict[str, Any]) -> bool:
+    running = (group["properties"].get("instanceView") or {}).get("state")
+    return state(group) == "Failed" or running in ("Succeeded", "Failed", "Stopped")
+
+
+def why_no_pull(image: str) -> str:
+    """Say what a pull needs: Azure's error does not tell what is missing."""
+    registry = az("acr", "show", "--name", parts(image)[0])
+    return (
+        "The group's identity needs the role AcrPull at the registry, which counts after ten minutes. The registry is "
+        f"{registry['sku']['name']}; Microsoft asks for Premium, which costs more: "
+        f"`az acr update --name {registry['name']} --sku Premium`."
+    )
+
+
 def events(group: dict[str, Any]) -> list[str]:
     """Return what happened to the container that is no success, such as a pull that failed."""
     told = (group["properties"]["containers"][0]["properties"].get("instanceView") or {}).get("events") or []
@@ -171,15 +192,19 @@ class ContainerGroup:
 
     def put(self, deployed: Deployed) -> None:
         """Make the group all that is said, with its secrets, once nothing changes it any more."""
-        group = self.settle()
-        if group and (self.ended(group) or fixed(group) != fixed(deployed.body)):
+        group = self.settled(SECONDS_TO_SETTLE)
+        if group and (ended(group) or fixed(group) != fixed(deployed.body)):
             print(f"{self.shown} is deleted and made anew, since it has ended or its size changes.", flush=True)
             self.remove()
         with tempfile.TemporaryDirectory() as folder:  # which nobody else may look into
             file = Path(folder) / "group.json"
             file.write_text(json.dumps(self.with_secrets(deployed.body)), encoding="utf-8")
-            self.persist(lambda: ask(self.path, "--body", f"@{file}", method="put"), deployed.image)
-        self.settle(deployed.image)
+            self.persist("--body", f"@{file}", method="put", image=deployed.image)
+        group = self.settled(SECONDS_TO_START)
+        if group and state(group) != "Succeeded":
+            why = " ".join(events(group))
+            pull = f" {why_no_pull(deployed.image)}" if "pull" in why else ""
+            raise AzureError(f"{self.shown} does not start ({state(group)}). {why}{pull}")
 
     def with_secrets(self, body: dict[str, Any]) -> dict[str, Any]:
         filled: dict[str, Any] = json.loads(json.dumps(body))
@@ -190,54 +215,32 @@ class ContainerGroup:
         filled["properties"]["diagnostics"]["logAnalytics"]["workspaceKey"] = key_of_logs
         return filled
 
-    def persist(self, action: Any, image: str) -> None:
-        """Do what Azure refuses in passing again, for a bounded time."""
-        began = time.monotonic()
+    def persist(self, *words: str, method: str, image: str = "") -> None:
+        """Ask for a change again while Azure refuses it in passing, for a bounded time."""
+        ends = time.monotonic() + SECONDS_TO_START
         while True:
             try:
-                action()
+                ask(self.path, *words, method=method)
                 return
             except AzureError as error:
-                passed = time.monotonic() - began
-                if NOT_YET.search(str(error)) and passed > SECONDS_TO_PULL:
-                    raise AzureError(f"{error} {self.why_no_pull(image)}") from error
-                if not (NOT_YET.search(str(error)) or IN_PASSING.search(str(error))) or passed > SECONDS_TO_SETTLE:
+                if time.monotonic() > ends and "InaccessibleImage" in str(error):
+                    raise AzureError(f"{error} {why_no_pull(image)}") from error
+                if time.monotonic() > ends or not IN_PASSING.search(str(error)):
                     raise
                 print(f"{error} Trying again.", flush=True)
             time.sleep(PAUSE)
 
-    def why_no_pull(self, image: str) -> str:
-        """Say what a pull needs: Azure's error does not tell what is missing."""
-        registry = az("acr", "show", "--name", parts(image)[0])
-        premium = f"az acr update --name {registry['name']} --sku Premium"
-        return (
-            f"Its identity needs the role AcrPull at the registry, which counts after ten minutes. The registry is "
-            f"{registry['sku']['name']}; Microsoft asks for Premium, which costs more: `{premium}`."
-        )
-
-    def settle(self, image: str = "") -> dict[str, Any] | None:
-        """Return the group once nothing changes it any more. Raise if an image was to be pulled, and could not be."""
-        began = time.monotonic()
+    def settled(self, seconds: float) -> dict[str, Any] | None:
+        """Return the group once nothing changes it any more, or when the time is over."""
+        ends = time.monotonic() + seconds
         while True:
             group: dict[str, Any] | None = find(self.path)
-            state = group and group["properties"]["provisioningState"]
-            failed = group is not None and state != "Succeeded" and events(group)
-            if image and (state == "Failed" or (failed and time.monotonic() - began > SECONDS_TO_PULL)):
-                pull = any("ull" in one for one in failed or [])
-                why = " ".join([*(failed or []), *([self.why_no_pull(image)] if pull else [])])
-                raise AzureError(f"{self.shown} does not start. {why}")
-            if state in (None, "Succeeded", "Failed"):
+            if group is None or state(group) in ("Succeeded", "Failed") or time.monotonic() > ends:
                 return group
-            if time.monotonic() - began > SECONDS_TO_SETTLE:
-                raise AzureError(f"{self.shown} is {state} for {SECONDS_TO_SETTLE} s: see in the portal.")
             time.sleep(PAUSE)
 
-    def ended(self, group: dict[str, Any]) -> bool:
-        state = (group["properties"].get("instanceView") or {}).get("state")
-        return group["properties"]["provisioningState"] == "Failed" or state in ("Succeeded", "Failed", "Stopped")
-
     def remove(self) -> None:
-        self.persist(lambda: ask(self.path, method="delete"), "")
+        self.persist(method="delete")
         ends = time.monotonic() + SECONDS_TO_SETTLE
         while find(self.path):
             if time.monotonic() > ends:
@@ -251,7 +254,5 @@ class ContainerGroup:
 
     def log(self) -> str:
         where = ("--resource-group", setting("RESOURCE_GROUP"), "--name", self.called)
-        return "\n".join([*events(find(self.path) or EMPTY), text("container", "logs", *where)])
-
-
-EMPTY: dict[str, Any] = {"properties": {"containers": [{"properties": {}}]}}
+        group = find(self.path)
+        return "\n".join([*(events(group) if group else []), text("container", "logs", *where)])
