@@ -44,6 +44,7 @@ class App:
     def __init__(self, service: Service, known: Keys = (), image: str = "") -> None:
         self.service = service
         self.keys = known
+        self.image = image
         told = {"status": "healthy", "model": service.name, "version": service.version}
         health = orjson.dumps({**told, "image": image} if image else told)
         self.pages = {"/": health, "/healthz": health, "/swagger.json": scoring.description(service)}
@@ -63,7 +64,8 @@ class App:
         answer = await self.score(scope["method"], headers, receive)
         request_id = request_log.request_id(headers)
         traceparent = headers.get(b"traceparent", b"").decode("latin-1")
-        request_log.write(request_log.line(self.service, answer, request_id.decode("latin-1"), traceparent, began))
+        name = request_id.decode("latin-1")
+        request_log.write(request_log.line(self.service, answer, name, traceparent, began, self.image))
         await reply(send, answer, (b"x-ms-request-id", request_id), *FOR_SCORE.get(answer.status, ()))
 
     def page(self, method: str, path: str) -> Answer:

@@ -26,7 +26,9 @@ def request_id(headers: Mapping[bytes, bytes]) -> bytes:
     return b"%032x" % random.getrandbits(128)
 
 
-def line(service: Service, answer: Answer, request_id: str, traceparent: str, began: float) -> bytes:
+def line(
+    service: Service, answer: Answer, request_id: str, traceparent: str, began: float, build: str = ""
+) -> bytes:
     """Return the line of a request that began at this moment of `time.perf_counter`."""
     return orjson.dumps(
         {
@@ -37,6 +39,7 @@ def line(service: Service, answer: Answer, request_id: str, traceparent: str, be
             "status": answer.status,
             "model": service.name,
             "version": service.version,
+            "build": build,
         },
         option=orjson.OPT_APPEND_NEWLINE,
     )
