@@ -26,9 +26,7 @@ def request_id(headers: Mapping[bytes, bytes]) -> bytes:
     return b"%032x" % random.getrandbits(128)
 
 
-def line(
-    service: Service, answer: Answer, request_id: str, traceparent: str, began: float, build: str = ""
-) -> bytes:
+def line(service: Service, answer: Answer, request_id: str, traceparent: str, began: float) -> bytes:
     """Return the line of a request that began at this moment of `time.perf_counter`."""
     return orjson.dumps(
         {
@@ -39,7 +37,7 @@ def line(
             "status": answer.status,
             "model": service.name,
             "version": service.version,
-            "build": build,
+            "build": service.build,
         },
         option=orjson.OPT_APPEND_NEWLINE,
     )
