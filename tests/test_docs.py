@@ -1,5 +1,6 @@
 """Documentation is true: rooms, links, paths, tables and commands are those of the files."""
 
+import functools
 import json
 import re
 import shlex
@@ -8,6 +9,7 @@ import textwrap
 import tomllib
 
 import pytest
+import tools
 from conftest import COMBINATIONS, QUESTIONS, ROOT, bake, run
 
 from benchmarks import azure, batch, score
@@ -268,11 +270,82 @@ def test_cores_in_the_guide_follow_from_the_cost_of_a_request(project):
             assert float(stated) == pytest.approx(rate * each, rel=0.05), "to two digits"
 
 
+# What Log Analytics holds of each target: Microsoft's table reference (azure-monitor-docs, reference/tables), but
+# ContainerInstanceLog_CL, whose columns stand in azure-container-instances' guide to Log Analytics.
+TABLES = {
+    "ContainerInstanceLog_CL": "TimeGenerated: datetime, ContainerGroup_s: string, ContainerID_s: string, "
+    "ContainerImage_s: string, Location_s: string, Message: string",
+    "ContainerInstanceLog": "TimeGenerated: datetime, ContainerGroup: string, ContainerID: string, "
+    "ContainerImage: string, ContainerName: string, Location: string, Message: string, _ResourceId: string",
+    "AppServiceConsoleLogs": "TimeGenerated: datetime, ContainerId: string, Host: string, Level: string, "
+    "OperationName: string, ResultDescription: string, _ResourceId: string",
+    "ContainerLogV2": "TimeGenerated: datetime, ContainerName: string, LogLevel: string, LogMessage: dynamic, "
+    "LogSource: string, PodName: string, PodNamespace: string, _ResourceId: string",
+}
+EVERY_TARGET = {"deploy_webapp": True, "aks": "canary"}  # and ACI, by default
+
+
+def queries(project):
+    """Return the queries of the guide, each whole: what follows the first begins with its definition."""
+    first, *more = re.findall(r"^```kql\n(.*?)^```", operations(project), re.DOTALL | re.MULTILINE) or [""]
+    return [first, *(f"{first.partition(';')[0]};\n{query}" for query in more)] if first else []
+
+
+@pytest.fixture(scope="module")
+def kusto(tmp_path_factory):
+    """Return a function that asks Microsoft's language service about queries, and gives what it says."""
+    folder = tmp_path_factory.mktemp("kusto")
+    (folder / "tables.json").write_text(json.dumps(TABLES), encoding="utf-8")
+
+    @functools.cache  # most projects have the same queries
+    def said(*queries, code=0):
+        files = [folder / f"{number}.kql" for number in range(len(queries))]
+        for file, query in zip(files, queries, strict=True):
+            file.write_text(query, encoding="utf-8")
+        return run("node", tools.made("npm") / "kql.cjs", folder / "tables.json", *files, code=code)
+
+    return said
+
+
+@pytest.mark.tool("npm")
+def test_queries_in_the_guide_are_kql_over_the_tables_of_the_targets(project, kusto):
+    answers = project.answers
+    tables = {"ContainerInstanceLog_CL", "ContainerInstanceLog"} if answers["deploy_aci"] else set()
+    tables |= {"AppServiceConsoleLogs"} if answers["deploy_webapp"] else set()
+    tables |= {"ContainerLogV2"} if answers["aks"] != "none" else set()
+
+    assert len(queries(project)) == (2 if tables else 0)
+    assert {table for table in TABLES if re.search(rf"\b{table}\b", operations(project))} == tables
+    assert all(set(re.findall(r"\((\w+) \| project", query)) == tables for query in queries(project))
+    assert not tables or kusto(*queries(project)) == ""
+
+
+WRONG = {
+    "column": ("text = Message", "text = Massage", "'Massage' does not refer to any known column"),
+    "bracket": ("tostring(LogMessage)", "LogMessage)", "incomplete fragment"),
+    "bar": ("\n| summarize", "\nsummarize", "Expected: ;"),
+    "group": ("target, predictions\n", "target, rows\n", "'rows' does not refer to any known column"),
+    "function": ("countif(", "count_if(", "'count_if' does not refer to any known function"),
+    "table": ("(ContainerLogV2 |", "(ContainerLogV3 |", "'ContainerLogV3' does not refer to any known"),
+}
+
+
+@pytest.mark.tool("npm")
+@pytest.mark.parametrize("number", range(len(WRONG)), ids=WRONG)
+def test_a_query_that_is_wrong_is_found(cookies_session, kusto, number):
+    query = queries(bake(cookies_session, EVERY_TARGET))[0]
+
+    told = kusto(*(query.replace(right, wrong) for right, wrong, _ in WRONG.values()), code=1)
+
+    (*_, said), lines = list(WRONG.values())[number], told.splitlines()
+    assert any(said in line for line in lines if f"{number}.kql" in line), told
+
+
 def test_queries_in_the_guide_ask_for_what_a_line_holds(project):
     source = (project.package() / "request_log.py").read_text(encoding="utf-8")
     holds = re.findall(r'^            "(\w+)":', source, re.MULTILINE)
-    queries = "".join(re.findall(r"^```kql\n(.*?)^```", operations(project), re.DOTALL | re.MULTILINE))
 
     assert list(json.loads(block(operations(project), "json"))) == holds
-    assert set(re.findall(r"\bline\.(\w+)", queries)) == set(holds)
-    assert set(re.findall(r'startswith "{\\"(\w+)\\":', queries)) == {holds[0]}
+    for query in queries(project):
+        assert re.findall(r"\b(\w+) = to\w+\(line\.(\w+)\)", query) == [(name, name) for name in holds]
+        assert re.findall(r'startswith "{\\"(\w+)\\":', query) == holds[:1]

@@ -995,7 +995,7 @@ def test_terraform_s_pipeline_plans_waits_and_deploys(cookies_session, tmp_path)
 def test_the_agent_s_image_holds_what_is_locked_and_nothing_else(project):
     text = (project.path / "environment_setup" / "Dockerfile").read_text("utf-8")
 
-    assert re.search(r"^ARG BASE_IMAGE=\S+:\d+\.\d+\.\d+-\S+$", text, re.MULTILINE)
+    assert re.search(r"^ARG BASE_IMAGE=\S+:\d+\.\d+\.\d+-\S+@sha256:[0-9a-f]{64}$", text, re.MULTILINE)
     installs = re.findall(r"(?:pip install|pip sync).*?(?=\n\S|\n\n)", text, re.DOTALL)
     assert len(installs) == 3
     assert all("--require-hashes" in one for one in installs)

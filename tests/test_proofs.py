@@ -18,6 +18,7 @@ import tools
 from conftest import BIN, COMBINATIONS, ROOT, bake, run
 from local_manifests import built
 from local_pipelines import edit, groups, repository
+from test_docs import EVERY_TARGET, TABLES, block, operations, queries
 
 pytestmark = pytest.mark.prove
 IMAGE, SCORING = "localhost/agent:proof", "localhost/scoring:proof"
@@ -143,6 +144,94 @@ def test_policies_have_no_open_finding_in_the_manifests(checkers, manifests, tmp
     assert found["summary"]["passed"] >= 80
     for skip in found["results"]["skipped_checks"]:
         assert len(skip["check_result"]["suppress_comment"]) > 20
+
+
+# -- the queries of the guide to operations ---
+
+# Rows are columns of text by name, and how many hours ago they came.
+ANSWERS = """
+import json, sys, duckdb_kql
+tables, rows, queries = json.load(open(sys.argv[1]))
+kinds = {"datetime": "TIMESTAMP", "string": "VARCHAR", "dynamic": "JSON"}
+database = duckdb_kql.connect()
+for table, columns in tables.items():
+    typed = (column.split(": ") for column in columns.split(", "))
+    database.execute(f"CREATE TABLE {table} ({', '.join(f'{name} {kinds[kind]}' for name, kind in typed)})")
+for table, hours, row in rows:
+    names, marks = ", ".join(row), ", ".join("?" * len(row))
+    came = f"now() AT TIME ZONE 'UTC' - INTERVAL {hours} HOUR"
+    database.execute(f"INSERT INTO {table} (TimeGenerated, {names}) VALUES ({came}, {marks})", [*row.values()])
+answers = [duckdb_kql.query(database, query).fetchall() for query in queries]
+for table in list(tables)[1:]:
+    database.execute(f"DROP TABLE {table}")
+answers.append(duckdb_kql.query(database, queries[0]).fetchall())
+print(json.dumps(answers, default=str))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(checkers, cookies_session, tmp_path_factory):
+    """Return what the guide's queries answer about lines of all targets, and the first where there is one table."""
+    baked = bake(cookies_session, EVERY_TARGET)
+    example = json.loads(block(operations(baked), "json"))
+
+    def line(**values):
+        return json.dumps({**example, **values}, separators=(",", ":"))
+
+    def aci(text, hours=0, table="ContainerInstanceLog_CL", name="ContainerGroup_s"):
+        return table, hours, {"Message": text, name: "aci"}
+
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    rows = [aci(line(predictions=2, duration_ms=ms)) for ms in (4, 1, 100, 3, 2)]
+    rows += [aci(line()[:70]), aci("Serving model version 3"), aci("{}"), aci(line(), hours=48)]
+    rows += [
+        aci(line(predictions=0, status=400, version=4, duration_ms=9), 0, "ContainerInstanceLog", "ContainerGroup")
+    ]
+    site = {"_ResourceId": "/subscriptions/s/providers/microsoft.web/sites/web"}
+    rows += [("AppServiceConsoleLogs", 0, {"ResultDescription": line(predictions=1000, traceparent=trace), **site})]
+    for message in (line(predictions=1), json.dumps(line(predictions=1))):  # Azure stores objects, and texts
+        rows += [("ContainerLogV2", 0, {"LogMessage": message, "PodNamespace": "aks"})]
+    asked, alert = queries(baked)
+    traced = f'{asked.partition("| summarize")[0]}| where trace_id == "{trace[3:35]}"\n| project request_id, build'
+    arguments = tmp_path_factory.mktemp("answers") / "arguments.json"
+    arguments.write_text(json.dumps([TABLES, rows, [asked, alert, traced]]), encoding="utf-8")
+    return json.loads(run(checkers / "python", "-c", ANSWERS, arguments)), example
+
+
+def test_durations_are_told_by_target_and_rows_and_what_was_cut_is_counted(answers):
+    (durations, *_), example = answers
+    usual = example["duration_ms"]
+
+    found = {tuple(row[:2]): row[2:] for row in durations}
+
+    assert found == {
+        ("aci", None): [1, 1, None, None],
+        ("aci", 0): [1, 0, 9.0, 9.0],
+        ("aci", 2): [5, 0, 3.0, 100.0],
+        ("web", 1000): [1, 0, usual, usual],
+        ("aks", 1): [2, 0, usual, usual],
+    }
+
+
+def test_a_table_that_is_not_there_yet_is_left_out(answers):
+    (durations, *_, alone), _ = answers
+
+    assert alone == [row for row in durations if row[0] == "aci" and row[1] != 0]
+
+
+def test_a_trace_leads_to_its_request_and_the_image_that_answered(answers):
+    (_, _, traced, _), example = answers
+
+    assert traced == [[example["request_id"], example["build"]]]
+
+
+def test_statuses_are_told_by_version_for_alerts(answers):
+    (_, alert, *_), _ = answers
+
+    requests = {(row[0], row[1]): row[3:] for row in alert}
+    assert requests[200, 3] == [8, 1012, 100.0]
+    assert requests[400, 4] == [1, 0, 9.0]
+    assert requests.keys() == {(200, 3), (400, 4), (None, None)}
 
 
 # -- checkers of somebody else's, where CHECKERS names their folder ---

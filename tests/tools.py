@@ -137,6 +137,7 @@ def npm(folder: Path) -> None:
     schema.write_text("{}", encoding="utf-8")
     npm_ci("npm", folder)
     run("node", "lint.cjs", schema, cwd=folder)
+    run("node", "kql.cjs", schema, cwd=folder)
     run("node", "validate.mjs", cwd=folder)
 
 

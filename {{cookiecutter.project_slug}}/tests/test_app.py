@@ -51,12 +51,17 @@ def test_listens_on_this_machine_only(url: str) -> None:
 
 
 @pytest.mark.parametrize(("image", "told"), [("", {}), ("7-2", {"image": "7-2"})], ids=["unknown", "known"])
-def test_says_its_image(monkeypatch: pytest.MonkeyPatch, served: Path, image: str, told: app.Message) -> None:
+def test_says_its_image(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], served: Path, image: str, told: app.Message
+) -> None:
     monkeypatch.setenv("IMAGE_ID", image)
+    serving = app.application(served)
 
-    page = json.loads(app.application(served).page("GET", "/healthz").body)
+    page = json.loads(serving.page("GET", "/healthz").body)
+    ask(serving, "POST", "/score", [])
 
     assert {name: page[name] for name in page.keys() - {"status", "model", "version"}} == told
+    assert json.loads(capfd.readouterr().out)["build"] == image
 
 
 def test_scores(url: str) -> None:

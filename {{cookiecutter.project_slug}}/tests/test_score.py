@@ -53,6 +53,7 @@ def test_answers_as_the_core_does_and_logs_a_line(capfd: pytest.CaptureFixture[s
         "status": 200,
         "model": "tested",
         "version": 3,
+        "build": "",
     }
 
 

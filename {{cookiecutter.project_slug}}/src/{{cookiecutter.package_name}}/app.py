@@ -41,11 +41,11 @@ log = logging.getLogger(__name__)
 class App:
     """The ASGI application. What it answers to GET never changes, so it is made once."""
 
-    def __init__(self, service: Service, known: Keys = (), image: str = "") -> None:
+    def __init__(self, service: Service, known: Keys = ()) -> None:
         self.service = service
         self.keys = known
         told = {"status": "healthy", "model": service.name, "version": service.version}
-        health = orjson.dumps({**told, "image": image} if image else told)
+        health = orjson.dumps({**told, "image": service.build} if service.build else told)
         self.pages = {"/": health, "/healthz": health, "/swagger.json": scoring.description(service)}
 
     @functools.cached_property
@@ -168,7 +168,8 @@ def configure(app: Any, workers: int | None = None) -> uvicorn.Config:
 @program()
 def application(folder: Path) -> App:
     """Make the application anew, in a worker."""
-    return App(scoring.load(folder), keys.read(os.environ.get("SCORING_KEYS", "")), os.environ.get("IMAGE_ID", ""))
+    service = scoring.load(folder, os.environ.get("IMAGE_ID", ""))
+    return App(service, keys.read(os.environ.get("SCORING_KEYS", "")))
 
 
 @program()

@@ -37,6 +37,7 @@ def line(service: Service, answer: Answer, request_id: str, traceparent: str, be
             "status": answer.status,
             "model": service.name,
             "version": service.version,
+            "build": service.build,
         },
         option=orjson.OPT_APPEND_NEWLINE,
     )

@@ -36,6 +36,7 @@ class Service:
     name: str
     version: int
     digest: str = ""  # of its files, where scores are compared with former ones
+    build: str = ""  # the tag of the image that it is in
 
 
 class Answer(NamedTuple):
@@ -46,11 +47,11 @@ class Answer(NamedTuple):
     predictions: int = 0
 
 
-def load(folder: Path) -> Service:
+def load(folder: Path, build: str = "") -> Service:
     """Load what `fetch` wrote: model/ and model.json."""
     try:
         named = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        return Service(model.load(folder / "model"), named["name"], named["version"])
+        return Service(model.load(folder / "model"), named["name"], named["version"], build=build)
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"{folder} holds no model to serve: {error!r}. `make serve` fetches one.") from error
 
