@@ -128,7 +128,7 @@ BROKEN = {
         ("-AML-KV", "-KV", "does not give the names"),
     ],
     "main asked_for": [
-        ("= var.registry_sku", '= "Premium"', "A Premium registry is made"),
+        ("= var.registry_sku", '= "Premium"', "costs more than what was asked for"),
         ("var.create_compute ? 1 : 0", "1", "A cluster is made"),
         ("Key Vault Secrets User", "Key Vault Administrator", "other roles"),
     ],
