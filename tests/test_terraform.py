@@ -128,7 +128,7 @@ BROKEN = {
         ("-AML-KV", "-KV", "does not give the names"),
     ],
     "main asked_for": [
-        ("= var.registry_sku", '= "Premium"', "A Premium registry is made"),
+        ("= var.registry_sku", '= "Premium"', "costs more than what was asked for"),
         ("var.create_compute ? 1 : 0", "1", "A cluster is made"),
         ("Key Vault Secrets User", "Key Vault Administrator", "other roles"),
     ],
@@ -430,6 +430,29 @@ def test_targets_are_planned_where_the_group_names_them(recorded, brought, given
     (plan,) = recorded.calls("terraform", "plan")
     names = ("-var=aci_deployment_name", "-var=webapp_deployment_name", "-var=aks_compute_name")
     assert {word.removeprefix("-var=") for word in plan[:-1] if word.startswith(names)} == passed
+
+
+@pytest.mark.parametrize(("aks", "variable"), [("canary", "K8S_AB_NAMESPACE"), ("service", "AKS_DEPLOYMENT_NAME")])
+def test_a_cluster_s_namespace_is_what_its_target_calls_it(cookies_session, aks, variable):
+    project = bake(cookies_session, {"infrastructure": "terraform", "aks": aks})
+    code = "from environment_setup.terraform import names; print(names()['aks_namespace'])"
+
+    assert run(sys.executable, "-c", code, cwd=project.path, **{variable: "a-namespace"}) == "a-namespace\n"
+
+
+def test_the_guide_registers_the_providers_that_terraform_registers(cookies_session, served):
+    without = {"infrastructure": "terraform", "deploy_aci": False, "deploy_webapp": True, "aks": "canary"}
+    versions = (served.path / "environment_setup" / "tf-templates" / "versions.tf").read_text("utf-8")
+
+    def registered(project):
+        guide = (project.path / "docs" / "infrastructure.md").read_text("utf-8")
+        listed = re.search(r"--namespace Microsoft\.(\w+)`, and so for ([\w, \n]+)\.", guide)
+        return set(re.findall(r"\w+", f"{listed[1]} {listed[2]}")) - {"and"}
+
+    found = re.findall(r'"microsoft\.(\w+)"', versions.lower())
+    assert {name.lower() for name in registered(served)} == set(found)
+    assert registered(served) - registered(bake(cookies_session, without)) == {"ContainerInstance", "ManagedIdentity"}
+    assert 'aci.tf") ? ["Microsoft.ContainerInstance", "Microsoft.ManagedIdentity"]' in versions
 
 
 @pytest.mark.parametrize(

@@ -121,8 +121,8 @@ def plan(handed_on: Path | None) -> None:
     shutil.copy(LOCK, handed_on / "lock.hcl")
     if in_a_build():  # a plan holds the state, keys among it, and artifacts can be read by whoever reads builds
         storage("blob", "upload", *blob(), "--file", str(PLAN), "--overwrite", "--output", "none")
-    unassigned = any(mine.get(name) for named in OF_A_FILE.values() for name in named) and not says("assign_roles = true")
-    for sentence in notices(says('registry_sku = "Premium"'), unassigned):
+    pulls = any(mine.get(name) for name in ("aci_deployment_name", "webapp_deployment_name", "aks_compute_name"))
+    for sentence in notices(says('registry_sku = "Premium"'), pulls and not says("assign_roles = true")):
         say(sentence)
     say(f"The plan can be read in {handed_on / 'plan.txt'}.")
 

@@ -5,6 +5,12 @@ mock_data "azurerm_client_config" {
   }
 }
 
+mock_resource "azurerm_resource_group" {
+  defaults = {
+    id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/g"
+  }
+}
+
 mock_resource "azurerm_storage_account" {
   defaults = {
     id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/s"
