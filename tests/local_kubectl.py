@@ -100,7 +100,9 @@ def main() -> None:
     if not (given.timeout or given.request_timeout):
         sys.exit(f"kubectl {' '.join(words)} may wait for ever")
     if rest[:2] == ["get", "namespace"] and given.ignore_not_found:
-        return print("namespace/canary-namespace" if rest[2:] == [NAMESPACE] else "")
+        return print(*(["namespace/canary-namespace\n"] if rest[2:] == [NAMESPACE] else []), end="")
+    if given.namespace != NAMESPACE and rest[0] == "get":
+        return print('{"items": []}')
     if given.namespace != NAMESPACE:
         sys.exit(f'Error from server (NotFound): namespaces "{given.namespace}" not found')
     commands = {"apply": apply, "get": get, "rollout": rollout, "delete": delete, "logs": logs}
@@ -126,7 +128,7 @@ def get(cluster: Cluster, given: argparse.Namespace, kinds: str, name: str = "")
         if held.get("reads", 0) % 2 == 0:
             sys.exit("Unable to connect to the server: net/http: TLS handshake timeout")
     if kinds == "secret":
-        return print("" if "secret" in held["fails"] else f"secret/{name}")
+        return print(*([] if "secret" in held["fails"] else [f"secret/{name}\n"]), end="")
     items = [one for kind in kinds.split(",") for one in found(cluster, kind, given.selector).values()]
     if given.output == "name":
         return print("\n".join(f"{PRINTED[one['kind']]}/{one['metadata']['name']}" for one in items))

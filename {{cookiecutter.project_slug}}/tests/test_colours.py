@@ -49,7 +49,7 @@ ALL_READY = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "avai
     ],
     ids=["all", "a node is drained", "one is added", "not seen yet", "one of a former image", "none available"],
 )
-def test_a_colour_is_ready_when_it_has_rolled_out_with_any_number_of_pods(change: dict[str, int], ready: Ready) -> None:
+def test_a_colour_is_ready_with_any_number_of_pods(change: dict[str, int], ready: Ready) -> None:
     assert colours.colour(deployment(**{**ALL_READY, **change}), [pod()]) == Colour(IMAGE, "7", "a-digest", ready)
 
 
