@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from deployment.aks.rolling_update import APPLIED, deployed_in, strangers
+from deployment.aks.rolling_update import APPLIED, deployed_in, strangers, surplus
+from environment_setup.azure_cli import AzureError
 
 IMAGE = f"registry.azurecr.io/scoring@sha256:{'0' * 64}"
 NAME = "app.kubernetes.io/name"
@@ -50,3 +51,10 @@ def test_what_somebody_else_made_is_named(which: str) -> None:
     one, strange = STRANGERS[which]
 
     assert strangers([one], "a-project") == ([f"service/{one['metadata']['name']}"] if strange else [])
+
+
+def test_nothing_is_deleted_where_names_do_not_compare() -> None:
+    assert surplus({"service/a"}, {"service/a", "service/b"}) == ["service/b"]
+
+    with pytest.raises(AzureError, match=r"applied services/a, but does not find it"):
+        surplus({"services/a"}, {"service/a", "service/b"})

@@ -47,7 +47,6 @@ class RollingUpdate:
 
     def check(self, image: str) -> None:
         namespace, project, host = setting(NAMESPACE), setting("PROJECT"), setting(HOST)
-        images(image)
         if not ask("namespace", namespace, "--ignore-not-found", "--output", "name"):
             make = f"kubectl create namespace {namespace}"
             raise AzureError(f"The namespace {namespace} for {host} is missing: `{make}`, as in docs/deployment.md.")
@@ -80,10 +79,8 @@ class RollingUpdate:
             file.write_text(deployed.body, encoding="utf-8")
             applied = set(kubectl("apply", "--filename", str(file), "--output", "name").split())
         present = set(kubectl("get", KINDS, *ours(), "--output", "name").split())
-        if not applied <= present:
-            raise AzureError(f"kubectl has applied {', '.join(sorted(applied - present))}, which is not there.")
-        if present - applied:
-            kubectl("delete", *sorted(present - applied), "--ignore-not-found")
+        if left := surplus(applied, present):
+            kubectl("delete", *left, "--ignore-not-found")
         print(f"Applied: {', '.join(sorted(applied))}.", flush=True)
         roll_out(setting("PROJECT"))
 
@@ -132,6 +129,13 @@ def strangers(items: list[dict[str, Any]], project: str) -> list[str]:
         return labelled == named and (not named or APPLIED in metadata.get("annotations", {}))
 
     return sorted(f"{one['kind'].lower()}/{one['metadata']['name']}" for one in items if not ours_alike(one))
+
+
+def surplus(applied: set[str], present: set[str]) -> list[str]:
+    """Return what is there and was not applied. Where names do not compare, that would be all there is: none goes."""
+    if not applied <= present:
+        raise AzureError(f"kubectl has applied {', '.join(sorted(applied - present))}, but does not find it.")
+    return sorted(present - applied)
 
 
 def write(folder: Path, image: str, build: str) -> None:
