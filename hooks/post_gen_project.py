@@ -49,10 +49,25 @@ CLUSTER = (
     "environment_setup/tf-templates/aks.tf",
     "environment_setup/tf-templates/tests/aks.tftest.hcl",
 )
+KUBERNETES = (
+    *IMAGE,
+    *CLUSTER,
+    "deployment/aks/cluster.py",
+    "deployment/aks/manifests",
+    "tests/test_cluster.py",
+)
 
 RELEASE = (*IMAGE, ".pipelines/templates/deploy.yml", "deployment/release.py")
 ACI = (*INFERENCE, *RELEASE, *CONTAINER_GROUP, "deployment/aci.yml", "ml_service/aci.py", "deployment/aci")
-AKS = (*INFERENCE, *RELEASE, *CLUSTER, "deployment/aks.yml", "ml_service/aks.py")
+AKS = (
+    *INFERENCE,
+    *RELEASE,
+    *KUBERNETES,
+    "deployment/aks.yml",
+    "deployment/aks/rolling_update.py",
+    "ml_service/aks.py",
+    "tests/test_rolling_update.py",
+)
 WEB_APP = (
     *RELEASE,
     "deployment/web_app",
@@ -63,19 +78,18 @@ WEB_APP = (
     "ml_service/smoke_test.py",
 )
 CANARY = (
-    *IMAGE,
-    *CLUSTER,
+    *KUBERNETES,
     ".pipelines/templates/canary.yml",
     ".pipelines/templates/canary-job.yml",
     ".pipelines/templates/canary-stage.yml",
     "deployment/aks/canary.py",
-    "deployment/aks/cluster.py",
-    "deployment/aks/manifests",
+    "deployment/aks/colours.py",
     "deployment/aks/load_test.py",
+    "deployment/aks/manifests/overlays",
     "deployment/aks/stages.py",
     "docs/canary.md",
     "tests/test_canary.py",
-    "tests/test_cluster.py",
+    "tests/test_colours.py",
     "tests/test_load_test.py",
     "tests/test_stages.py",
 )

@@ -7,6 +7,7 @@ import ssl
 import sys
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -46,11 +47,21 @@ class Https(ThreadingHTTPServer):
 
 
 class Gateway(Https):
-    """The gateway of a cluster: each request goes where the VirtualService sends it."""
+    """The gateway of a cluster: each request goes where the VirtualService sends it.
+
+    `refuses` has for an image what its next answers are, by status; `meanwhile` what happens before one answers once.
+    """
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.cluster, self.random = cluster, random.Random(3)  # noqa: S311
+        self.refuses: dict[str, list[int]] = {}
+        self.meanwhile: dict[str, Callable[[], object]] = {}
         super().__init__(folder, Handler)
+
+
+def colour_of(target: dict) -> dict[str, str]:
+    """Return the header by which an answer tells its colour, if it has one."""
+    return target.get("headers", {}).get("response", {}).get("set", {})
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -76,12 +87,17 @@ class Handler(BaseHTTPRequestHandler):
         return self.answer(404, {})
 
     def serve(self, held: dict, target: dict, *, by_header: bool, body: bytes) -> None:
-        colour = target["headers"]["response"]["set"]
+        colour = colour_of(target)
         runs = held["objects"].get(f"Deployment/{target['destination']['host']}")
         if not runs or not runs["status"]["availableReplicas"]:
             return self.answer(503, {}, **colour)
-        version = runs["metadata"]["labels"]["app.kubernetes.io/version"]
-        shares = f"{len(self.server.cluster.serving())} {colour['x-api-version']} {version}"
+        image = local_kubectl.image(runs)
+        self.server.meanwhile.pop(image, lambda: None)()
+        if self.server.refuses.get(image):
+            return self.answer(self.server.refuses[image].pop(0), {}, **colour)
+        healthy = held.get("images", {}).get(image) or {"version": int(image.partition("@sha256:")[2], 16)}
+        runs = local_kubectl.release(runs)
+        shares = f"{len(self.server.cluster.serving())} {runs}" if colour else runs
         if not by_header and held["fails"].get("hangs") == shares:
             time.sleep(60)
         if not by_header and held["fails"].get("serving") == shares:
@@ -91,8 +107,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200 if allowed else 401, {"result": [0.5, 1.5]}, **colour)
         content = {"application/json": {"schema": {"example": {"data": ROWS}}}}
         described = {"paths": {"/score": {"post": {"requestBody": {"content": content}}}}}
-        other = held["fails"].get("model") == f"{colour['x-api-version']} {version}"
-        pages = {"/healthz": {"status": "healthy", "version": int(version) - other}, "/swagger.json": described}
+        if held["fails"].get("model") == runs:
+            healthy |= {"version": healthy["version"] - 1}
+        pages = {"/healthz": {"status": "healthy", **healthy}, "/swagger.json": described}
         return self.answer(200, pages[self.path], **colour)
 
     def answer(self, status: int, content: dict, **headers: str) -> None:
@@ -142,7 +159,7 @@ def install(folder: Path, subscription: str) -> Path:
   'acr show --name {registry} '*) echo '{{"id": "id-of-the-registry"}}' ;;
   'acr import --name {registry} --registry id-of-the-registry --source '*' --image '*' --force '*)
     echo "{{\\"name\\": \\"${{10#*:}}\\", \\"digest\\": \\"${{8#*@}}\\"}}" >> {folder}/tags ;;
-  'keyvault secret show --vault-name '*'-AML-KV --name scoring-key --query value'*) echo '"{KEY} another-key"' ;;
+  'keyvault secret show --vault-name '*'-AML-KV --name scoring-key '*) echo '{{"value": "{KEY} another-key"}}' ;;
   *) echo "az $*: not expected" >&2; exit 2 ;;
 esac""",
         "kubectl": f"""case "$1" in kustomize|config) exec {kubectl} "$@" ;; esac

@@ -1,4 +1,4 @@
-"""What kustomize builds for the stages of a canary release."""
+"""What kustomize builds for the stages of a canary release, and for a service."""
 
 import shutil
 import sys
@@ -7,32 +7,37 @@ from conftest import run
 
 SERVING = {"nobody": [], "green": ["green"], "blue": ["blue"], "both": ["blue", "green"]}
 IMAGE = f"testamlcr.azurecr.io/scoring@sha256:{'a' * 64}"
-WRITE = """
+CANARY = """
 import sys
 from pathlib import Path
-from deployment.aks.cluster import write
+from deployment.aks.colours import write
 from deployment.aks.stages import Colour, State
 folder, installs, *serving = sys.argv[1:]
 new = Colour(IMAGE, "7", "a-digest")
 write(Path(folder), installs or None, State(new, new, frozenset(serving)))
 """
+SERVICE = """
+import sys
+from pathlib import Path
+from deployment.aks.rolling_update import write
+write(Path(sys.argv[1]), IMAGE, "a-build")
+"""
 
 
 def built(baked, folder):
-    """Build the manifests for each way in which traffic is shared out, and each colour that is installed with it."""
+    """Build the manifests of a service, or for each way in which traffic is shared out, and each colour that comes."""
     project, found = folder / "project", {}
     for part in ("deployment", "environment_setup"):
         shutil.copytree(baked.path / part, project / part)
-    names = {
-        "PROJECT": baked.answers["project_slug"],
-        "K8S_AB_NAMESPACE": "a-namespace",
-        "K8S_AB_HOST": "a.example.com",
-    }
-    for serving, colours in SERVING.items():
-        for installs in (None, "blue", "green"):
-            target = f"outputs/{serving}-{installs}"
-            program = f"IMAGE = {IMAGE!r}\n{WRITE}"
-            run(sys.executable, "-c", program, target, installs or "", *colours, cwd=project, **names)
-            found[serving, installs] = folder / f"{serving}-{installs}.yaml"
-            assert run("kubectl", "kustomize", target, "--output", found[serving, installs], cwd=project) == ""
+    answers = baked.answers
+    names = {answers["__aks_namespace"]: "a-namespace", answers["__aks_host"]: "a.example.com"}
+    program, releases = SERVICE, [("service", None)]
+    if answers["aks"] == "canary":
+        program, releases = CANARY, [(serving, installs) for serving in SERVING for installs in (None, "blue", "green")]
+    for serving, installs in releases:
+        target, file = f"outputs/{serving}-{installs}", folder / f"{serving}-{installs}.yaml"
+        words = (f"IMAGE = {IMAGE!r}\n{program}", target, installs or "", *SERVING.get(serving, []))
+        run(sys.executable, "-c", *words, cwd=project, PROJECT=answers["project_slug"], **names)
+        assert run("kubectl", "kustomize", target, "--output", file, cwd=project) == ""
+        found[serving, installs] = file
     return found

@@ -76,7 +76,7 @@ class Pods(local_cluster.Handler):
     server: Gateway
 
     def serve(self, held: dict, target: dict, *, by_header: bool, body: bytes) -> None:
-        colour = target["headers"]["response"]["set"]
+        colour = local_cluster.colour_of(target)
         runs = held["objects"].get(f"Deployment/{target['destination']['host']}")
         (container,) = runs["spec"]["template"]["spec"]["containers"] if runs else [{"image": ""}]
         status, told = self.server.services.ask(container["image"], self.path, body, self.headers["authorization"])

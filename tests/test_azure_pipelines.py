@@ -236,7 +236,7 @@ def test_the_guide_makes_environments_and_the_canary_s_host_before_they_are_used
     assert ("(#approvals)" in steps) == bool(used)
     assert "K8S_AB_HOST=" not in later, "a release would have nobody to ask"
     if project.answers["aks"] == "canary":
-        steps, _, last = (project.path / "docs" / "canary.md").read_text("utf-8").partition("\n7. ")
+        steps, _, last = (project.path / "docs" / "deployment.md").read_text("utf-8").partition("\n7. ")
         assert "azure-pipelines.md#approvals" in steps
         assert "--name K8S_AB_HOST" in last.partition("\n## ")[0]
         assert "--name K8S_AB_HOST" not in steps

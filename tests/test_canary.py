@@ -127,7 +127,7 @@ def test_no_request_is_cut_short_or_scored_twice(manifests, baked):
         int(re.search(rf"^{name} = (\d+)$", file.read_text("utf-8"), re.MULTILINE)[1])
         for name, file in (
             ("SECONDS_FOR_BODY", package),
-            ("SECONDS_PER_REQUEST", baked.path / "deployment" / "load_test.py"),
+            ("SECONDS_PER_REQUEST", baked.path / "deployment" / "aks" / "load_test.py"),
         )
     }
 
@@ -159,6 +159,8 @@ def test_all_that_belongs_to_a_colour_is_about_its_pods_alone(manifests, colour,
     assert kind(documents, "Service")["spec"]["selector"] == labels
     assert kind(documents, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
     assert kind(documents, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == labels
+    scaled = kind(documents, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
+    assert (scaled["kind"], scaled["name"]) == ("Deployment", kind(documents, "Deployment")["metadata"]["name"])
     pods = kind(documents, "Deployment")["spec"]["template"]["metadata"]["labels"]
     assert pods == labels | {"app.kubernetes.io/version": "7"}
     assert {one["metadata"]["namespace"] for one in documents} == {"a-namespace"}
@@ -216,6 +218,21 @@ def test_pods_are_reached_from_the_gateway_and_call_only_the_mesh(manifests):
     }
 
 
+def test_pods_are_as_many_as_the_load_needs(manifests):
+    """A number in the Deployment would undo with every release what the autoscaler has found out."""
+    documents = manifests["green", "blue"]
+    scaler, deployment = (kind(documents, one)["spec"] for one in ("HorizontalPodAutoscaler", "Deployment"))
+
+    assert "replicas" not in deployment
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (1, 3)
+    target = {"type": "Utilization", "averageUtilization": 70}
+    container = {"name": "cpu", "container": "scoring", "target": target}
+    assert scaler["metrics"] == [{"type": "ContainerResource", "containerResource": container}]
+    (measured,) = deployment["template"]["spec"]["containers"]
+    assert measured["name"] == container["container"]
+    assert "cpu" in measured["resources"]["requests"]
+
+
 def test_while_nodes_are_drained_most_pods_go_on_serving(manifests):
     assert kind(manifests["green", "blue"], "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
 
@@ -223,7 +240,6 @@ def test_while_nodes_are_drained_most_pods_go_on_serving(manifests):
 def test_while_a_colour_rolls_out_all_its_pods_go_on_serving(manifests):
     spec = kind(manifests["green", "blue"], "Deployment")["spec"]
 
-    assert spec["replicas"] >= 2
     assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
 
 
@@ -331,12 +347,16 @@ def stopped_at(stage):
     return {**ended, stage: "Failed", "Rollback": "Skipped" if stage == "Remove_Blue" else "Succeeded"}
 
 
+KINDS = {"Deployment", "Gateway", "HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget", "Service"}
+KINDS |= {"VirtualService"}
+
+
 def test_a_first_release_needs_no_green(shared):
     _, first, objects = shared
 
     assert results(first) == ALL_SUCCEED, report(first.steps())
-    kinds = sorted(one["kind"] for one in objects.values())
-    assert kinds == ["Deployment", "Gateway", "NetworkPolicy", "PodDisruptionBudget", "Service", "VirtualService"]
+    assert {one["kind"] for one in objects.values()} == KINDS
+    assert len(objects) == len(KINDS)
 
 
 def test_a_later_release_takes_over_and_once_more_it_changes_nothing(serving):
@@ -420,7 +440,7 @@ def test_a_rollback_waits_for_nobody(serving):
 
 
 def test_only_other_settings_are_a_release(serving):
-    manifest = ("deployment/aks/manifests/colour/deployment.yaml", "replicas: 2", "replicas: 3")
+    manifest = ("deployment/aks/manifests/base/autoscaler.yaml", "maxReplicas: 3", "maxReplicas: 4")
     edit(serving.root, *manifest)
     try:
         build = serving.start(1, compares=True).end()
@@ -428,8 +448,8 @@ def test_only_other_settings_are_a_release(serving):
         edit(serving.root, manifest[0], *reversed(manifest[1:]))
 
     assert results(build) == ALL_SUCCEED, report(build.steps())
-    (green,) = [one for one in serving.cluster.read()["objects"].values() if one["kind"] == "Deployment"]
-    assert (green["metadata"]["labels"]["colour"], green["spec"]["replicas"]) == ("green", 3)
+    (green,) = [one for one in serving.cluster.read()["objects"].values() if one["kind"] == "HorizontalPodAutoscaler"]
+    assert (green["metadata"]["labels"]["colour"], green["spec"]["maxReplicas"]) == ("green", 4)
 
 
 def test_an_older_build_that_is_approved_late_replaces_nothing(serving):
@@ -467,8 +487,8 @@ def test_a_later_release_under_way_is_not_replaced_by_an_older_one(serving):
 
 
 def test_a_later_build_that_nobody_has_approved_stops_no_other(serving):
-    """Both have the image of what serves: builds 12 and 15 changed the replicas, and then a document."""
-    manifest = ("deployment/aks/manifests/colour/deployment.yaml", "replicas: 2", "replicas: 3")
+    """Both have the image of what serves: builds 12 and 15 changed the autoscaler, and then a document."""
+    manifest = ("deployment/aks/manifests/base/autoscaler.yaml", "maxReplicas: 3", "maxReplicas: 4")
     edit(serving.root, *manifest)
     try:
         older = serving.start(1, 12, compares=True).until("Blue_50", APPROVAL)

@@ -120,7 +120,7 @@ def test_without_a_model_nothing_is_built(world):
 
 
 def test_the_image_holds_what_is_locked_the_package_and_the_model(described):
-    text = (described.path / "deployment" / "Dockerfile").read_text("utf-8")
+    text = (described.path / "deployment" / "image" / "Dockerfile").read_text("utf-8")
     ignored = (described.path / ".dockerignore").read_text("utf-8").splitlines()
 
     copied = re.findall(r"^COPY (\S+) \S+$", text, re.MULTILINE)
@@ -128,7 +128,7 @@ def test_the_image_holds_what_is_locked_the_package_and_the_model(described):
     assert [line for line in ignored if line[0] != "#"] == ["*", "!requirements", "**/__pycache__", "**/.env"]
     assert not list(described.path.glob("*/*.dockerignore"))
     assert re.search(r"^ARG IMAGE_ID\nENV IMAGE_ID=\$\{IMAGE_ID\}$", text, re.MULTILINE)
-    assert re.search(r"^ARG BASE_IMAGE=\S+:\d+\.\d+\.\d+-\S+$", text, re.MULTILINE)
+    assert re.search(r"^ARG BASE_IMAGE=\S+:\d+\.\d+\.\d+-\S+@sha256:[0-9a-f]{64}$", text, re.MULTILINE)
     assert text.count("pip") == text.count("--require-hashes") + 2
     assert re.search(r"^USER [1-9]\d+:[1-9]\d+$", text, re.MULTILINE)
     assert re.search(r'^ENTRYPOINT \["python", "-m", "\w+\.app", .*"--port", "8080"\]$', text, re.MULTILINE)

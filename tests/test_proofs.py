@@ -99,21 +99,21 @@ def test_the_scanner_finds_a_secret(checkers, tmp_path):
 
 # -- manifests of Kubernetes and Istio ---
 
-WITH_CANARY = {name: answers for name, answers in COMBINATIONS.items() if answers.get("aks") == "canary"}
+ON_KUBERNETES = {name: answers for name, answers in COMBINATIONS.items() if "aks" in answers}
 
 
-@pytest.fixture(scope="module", params=WITH_CANARY.values(), ids=WITH_CANARY)
+@pytest.fixture(scope="module", params=ON_KUBERNETES.values(), ids=ON_KUBERNETES)
 def manifests(request, cookies_session, tmp_path_factory):
     return list(built(bake(cookies_session, request.param), tmp_path_factory.mktemp("manifests")).values())
 
 
 @pytest.mark.tool("kubectl")
-def test_kubernetes_takes_the_manifests_of_every_stage(checkers, manifests, tmp_path):
+def test_kubernetes_takes_the_manifests_of_every_release(checkers, manifests, tmp_path):
     for file in manifests:
         run(checkers / "kubernetes-validate", "--strict", file)
 
     (tmp_path / "wrong.yaml").write_text(
-        manifests[-1].read_text("utf-8").replace("replicas: 2", "replicas: two"), "utf-8"
+        manifests[-1].read_text("utf-8").replace("maxReplicas: 3", "maxReplicas: three"), "utf-8"
     )
     run(checkers / "kubernetes-validate", "--strict", tmp_path / "wrong.yaml", code=1)
 
@@ -125,12 +125,12 @@ def istio(*files, code=0):
 
 @pytest.mark.tool("kubectl")
 @pytest.mark.tool("npm")
-def test_istio_takes_the_manifests_of_every_stage(manifests, tmp_path):
+def test_istio_takes_the_manifests_of_every_release(manifests, tmp_path):
     told = istio(*manifests)
 
     assert told.splitlines() == ["Gateway is valid", "VirtualService is valid"] * len(manifests)
     (tmp_path / "wrong.yaml").write_text(
-        manifests[-1].read_text("utf-8").replace("weight: 50", "weight: half"), "utf-8"
+        manifests[-1].read_text("utf-8").replace("number: 80", "number: eighty"), "utf-8"
     )
     istio(tmp_path / "wrong.yaml", code=1)
 

@@ -27,7 +27,7 @@ ANSWERS = {"deploy_aci": False, "batch_scoring": False, "deploy_webapp": True, "
 CI, CD = ".pipelines/ci.yml", ".pipelines/cd.yml"
 QUALITY = ("Check the", "Run the unit tests", "Publish what")
 MODEL, APP, TRAIN = "src/parameters.yml", "src/diabetes_regression/app.py", "src/diabetes_regression/train.py"
-REPLICAS = "deployment/aks/manifests/colour/deployment.yaml"
+REPLICAS = "deployment/aks/manifests/base/autoscaler.yaml"
 PREDICTOR = "src/diabetes_regression/predictor.py"
 BEFORE, AFTER = "there is /score, /, /healthz and /swagger.json", "this is the repaired server"
 # What takes long on Azure, and need not here.
@@ -76,10 +76,10 @@ class Story(NamedTuple):
         run(python, "-m", "ml_service.withdraw", "--version", version, cwd=root, **environment)
 
     def serves(self):
-        """Return what serves: version and behaviour of the Web App, what runs on the cluster, and its pods."""
-        cluster = [one for one in self.azure.cluster.read()["objects"].values() if one["kind"] == "Deployment"]
+        """Return what serves: version and behaviour of the Web App, what runs on the cluster, and its most pods."""
         version, page = json.loads(self.ask("/healthz"))["version"], json.loads(self.ask("/nowhere"))["error"]
-        replicas = {one["spec"]["replicas"] for one in cluster}
+        objects = self.azure.cluster.read()["objects"].values()
+        replicas = {one["spec"]["maxReplicas"] for one in objects if one["kind"] == "HorizontalPodAutoscaler"}
         return version, page == AFTER, self.azure.cluster.told(), replicas
 
     def ask(self, path):
@@ -164,11 +164,11 @@ def test_a_release_follows_model_and_code(story):
     first = story.build()
     release = story.release(after=first)
     assert (model(first), deployed(release)) == ((1, True), BOTH), told(release)
-    assert story.serves() == (1, False, "green 1 (100)", {2})
+    assert story.serves() == (1, False, "green 1 (100)", {3})
 
     repaired, release = story.merge(APP, BEFORE, AFTER)
     assert (model(repaired), deployed(release)) == ((1, False), BOTH), told(release)
-    assert story.serves() == (1, True, "green 1 (100)", {2})
+    assert story.serves() == (1, True, "green 1 (100)", {3})
 
     before = story.changes()
     build, release = story.merge(TRAIN, "Return the rows to learn from", "Return rows to learn from")
@@ -183,13 +183,13 @@ def test_a_release_follows_model_and_code(story):
 
     build, release = story.merge(MODEL, "alpha: 0.5", "alpha: 0.41")
     assert (model(build), deployed(release)) == ((2, True), BOTH), told(release)
-    assert story.serves() == (2, True, "green 2 (100)", {2})
+    assert story.serves() == (2, True, "green 2 (100)", {3})
 
     with answering(story.agent):
         late = story.agent.start(CD, after=repaired).until("Blue_Staging", APPROVAL)
-    build, release = story.merge(REPLICAS, "replicas: 2", "replicas: 3")
+    build, release = story.merge(REPLICAS, "maxReplicas: 3", "maxReplicas: 4")
     assert (model(build), deployed(release)) == ((2, False), {"canary"}), told(release)
-    assert story.serves() == (2, True, "green 2 (100)", {3})
+    assert story.serves() == (2, True, "green 2 (100)", {4})
 
     before = story.changes()
     with answering(story.agent):
@@ -202,14 +202,14 @@ def test_a_release_follows_model_and_code(story):
     release = story.release(modelBuildId=first.number)
     assert deployed(release) == BOTH, told(release)
     assert f"Going back to build {first.number}: " in told(release)
-    assert story.serves() == (1, False, "green 1 (100)", {2})
+    assert story.serves() == (1, False, "green 1 (100)", {3})
 
     story.withdraw("2")
     release = story.release()
     assert deployed(release) == BOTH, told(release)
-    assert story.serves() == (1, True, "green 1 (100)", {3})
+    assert story.serves() == (1, True, "green 1 (100)", {4})
 
-    for change in ((REPLICAS, "replicas: 3", "replicas: 2"), (APP, AFTER, BEFORE)):
+    for change in ((REPLICAS, "maxReplicas: 4", "maxReplicas: 3"), (APP, AFTER, BEFORE)):
         story.commit(*change)
         build = story.build()
         assert (model(build), WITHDRAWN in told(build)) == ((1, False), True), told(build)

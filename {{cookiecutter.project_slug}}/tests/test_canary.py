@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from deployment import registry
-from deployment.aks import canary, cluster, load_test
+from deployment import key_vault, registry
+from deployment.aks import canary, colours, load_test
 from deployment.aks.load_test import Answer
 from deployment.aks.stages import BLUE, GREEN, Colour, Ready, State, on
 from environment_setup.azure_cli import AzureError
@@ -241,7 +241,8 @@ def test_a_stage_gives_each_request_a_few_seconds(monkeypatch: pytest.MonkeyPatc
 
 def test_a_vault_may_hold_two_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BASE_NAME", "abc")
-    monkeypatch.setattr(canary, "az", lambda *words: "the-new-one the-old-one" if "abc-AML-KV" in words else "")
+    held = {"value": "the-new-one the-old-one"}
+    monkeypatch.setattr(key_vault, "az", lambda *words: held if "abc-AML-KV" in words else {"value": ""})
 
     assert canary.key() == "the-new-one"
 
@@ -252,8 +253,8 @@ def test_blue_is_removed_unless_another_release_has_it(
 ) -> None:
     new, gone = Colour("image-2", "2"), list[str]()
     now = State(Colour(blue, "7") if blue else None, new, on(GREEN))
-    monkeypatch.setattr(cluster, "read", lambda: now)
-    monkeypatch.setattr(cluster, "remove", gone.append)
+    monkeypatch.setattr(colours, "read", lambda: now)
+    monkeypatch.setattr(colours, "remove", gone.append)
 
     canary.move("remove_blue", new)
 
@@ -270,10 +271,10 @@ NEW = Colour(f"{REPOSITORY}@sha256:2", "2", "settings")
 def applied(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Return what is applied to a cluster in which green serves version 1, of which builds 12 and 15 made a release."""
     held, numbers = [State(None, Colour(f"{REPOSITORY}@sha256:1", "1", "settings"), on(GREEN))], {"sha256:1": 15}
-    monkeypatch.setattr(cluster, "read", lambda: held[-1])
-    monkeypatch.setattr(cluster, "apply", lambda _, then: held.append(then))
+    monkeypatch.setattr(colours, "read", lambda: held[-1])
+    monkeypatch.setattr(colours, "apply", lambda _, then: held.append(then))
     monkeypatch.setattr(registry, "number", lambda _, image: numbers.get(image.partition("@")[2], 0))
-    monkeypatch.setattr(image, "mark", lambda *_: None)
+    monkeypatch.setattr(registry, "mark", lambda *_: None)
     monkeypatch.setattr(canary, "check", lambda *_: None)
     return held
 
@@ -352,7 +353,7 @@ VERSIONS = {"2 2 2": True, "2 2 1": False, "1 2 2": False, "2 2 refused": False}
 @pytest.mark.parametrize("seen", VERSIONS)
 def test_what_serves_is_the_same_when_it_says_so_three_times(monkeypatch: pytest.MonkeyPatch, seen: str) -> None:
     monkeypatch.setenv("K8S_AB_HOST", "scoring.example.com")
-    monkeypatch.setattr(cluster, "read", lambda: State(None, NEW, on(GREEN)))
+    monkeypatch.setattr(colours, "read", lambda: State(None, NEW, on(GREEN)))
     versions = iter(seen.split())
 
     def get(*_: Any) -> dict[str, str]:
@@ -379,7 +380,7 @@ def test_what_serves_is_the_same_when_it_says_so_three_times(monkeypatch: pytest
     ids=["nothing", "half", "blue", "pods missing", "other settings", "another image"],
 )
 def test_anything_else_is_not_the_same(monkeypatch: pytest.MonkeyPatch, now: State) -> None:
-    monkeypatch.setattr(cluster, "read", lambda: now)
+    monkeypatch.setattr(colours, "read", lambda: now)
     monkeypatch.setattr(canary, "green_answers", lambda _: True)
 
     assert not canary.same(NEW)

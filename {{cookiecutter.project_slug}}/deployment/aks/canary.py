@@ -10,10 +10,11 @@ from collections.abc import Callable
 from http.client import HTTPException
 from typing import TypeVar
 
+from deployment.key_vault import SECRET, keys, vault
 from deployment.registry import mark, take_turn, tell_same
-from environment_setup.azure_cli import AzureError, az, program, setting
+from environment_setup.azure_cli import AzureError, program, setting
 
-from . import cluster
+from . import cluster, colours
 from .load_test import Answer, Service, first_key, report, shares
 from .stages import BLUE, STAGES, Colour, State, after, is_released, told
 
@@ -46,7 +47,7 @@ def move(name: str, new: Colour) -> None:
         print(f"Then: {told(then)}.")
         if name == "stand_in":
             prove_blue(now)
-        cluster.apply(installs, then)
+        colours.apply(installs, then)
         now = read()
         if after(name, now, new) not in (None, now):
             raise AzureError(f"What {name} applied is not there, or not ready.")
@@ -54,7 +55,7 @@ def move(name: str, new: Colour) -> None:
 
 
 def read() -> State:
-    now = cluster.read()
+    now = colours.read()
     print(f"Now: {told(now)}.")
     return now
 
@@ -78,17 +79,16 @@ def check(now: State, installed: str | None) -> None:
 
 
 def address() -> str:
-    return f"https://{setting('K8S_AB_HOST')}"
+    return f"https://{setting(cluster.HOST)}"
 
 
 def key() -> str:
     """Return a key of the service, which is allowed to have two."""
-    vault = f"{setting('BASE_NAME')}-AML-KV"
-    held = az("keyvault", "secret", "show", "--vault-name", vault, "--name", "scoring-key", "--query", "value")
+    held = keys()
     try:
-        return first_key(str(held or ""))
+        return first_key(held)
     except ValueError as error:
-        raise AzureError(f"The secret scoring-key of {vault} cannot be used: {error}") from error
+        raise AzureError(f"The secret {SECRET} of {vault()} cannot be used: {error}") from error
 
 
 def prove(service: Service, expected: dict[str, float], version: str = "", colour: str | None = None) -> None:
@@ -137,7 +137,7 @@ def remove_blue(then: State) -> None:
     if then.blue:
         print("Blue is left to the release that has it.")
         return
-    cluster.remove(BLUE)
+    colours.remove(BLUE)
     read()
 
 

@@ -1,4 +1,4 @@
-"""The cluster that a canary release happens on: log in, read what runs, apply a state, remove a colour."""
+"""The cluster that a release goes to: log in, ask kubectl, write what kustomize builds, wait until it rolls out."""
 
 import hashlib
 import json
@@ -15,13 +15,12 @@ from typing import Any
 
 from environment_setup.azure_cli import AzureError, az, setting, show
 
-from .stages import BLUE, GREEN, Colour, Ready, State
-
+NAMESPACE, HOST = "{{ cookiecutter.__aks_namespace }}", "{{ cookiecutter.__aks_host }}"  # variables of the group
 MANIFESTS = Path(__file__).parent / "manifests"
 AKS = "6dae42f8-4368-4678-94ff-3960e28e3630"  # for Entra ID, all clusters of AKS are this application
-NAME, COLOUR, VERSION = "app.kubernetes.io/name", "colour", "app.kubernetes.io/version"
-SETTINGS, MOVED_BY = "settings", "moved-by"
-OF_A_COLOUR = "deployment,service,poddisruptionbudget,networkpolicy"
+NAME, SETTINGS = "app.kubernetes.io/name", "settings"
+OF_PODS = "deployment,horizontalpodautoscaler,service,poddisruptionbudget,networkpolicy"  # what base/ declares
+NOT_PULLED = ("ErrImagePull", "ImagePullBackOff")
 SECONDS_TO_ROLL_OUT = 600
 SECONDS_PER_REQUEST = 60
 LONGEST = SECONDS_TO_ROLL_OUT + SECONDS_PER_REQUEST  # after which the step fails, and may be tried again
@@ -61,8 +60,9 @@ def run(name: str, *words: str) -> str:
     left = ATTEMPTS if words[0] == "get" else 1
     while True:
         try:
+            command, quiet = [path, *words], subprocess.DEVNULL
             ended = subprocess.run(
-                [path, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LONGEST, check=False
+                command, stdin=quiet, capture_output=True, text=True, errors="replace", timeout=LONGEST, check=False
             )
         except subprocess.TimeoutExpired as error:
             raise AzureError(f"{name} {' '.join(words[:2])} does not end within {LONGEST} s.") from error
@@ -75,69 +75,16 @@ def run(name: str, *words: str) -> str:
 
 
 def kubectl(*words: str, timeout: str = f"--request-timeout={SECONDS_PER_REQUEST}s") -> str:
-    return run("kubectl", *words, timeout, "--namespace", setting("K8S_AB_NAMESPACE"))
+    return run("kubectl", *words, timeout, "--namespace", setting(NAMESPACE))
 
 
-def read() -> State:
-    """Return what runs, what serves, and who moved the traffic."""
-    kinds = "deployments,pods,virtualservices.networking.istio.io"
-    listed = kubectl("get", kinds, "--selector", f"{NAME}={setting('PROJECT')}", "--output", "json")
-    items = json.loads(listed)["items"]
-    runs = colours_in(items)
-    traffic = next((one for one in items if one["kind"] == "VirtualService"), None)
-    if not traffic:
-        return State(runs.get(BLUE), runs.get(GREEN))
-    moved_by = traffic["metadata"].get("annotations", {}).get(MOVED_BY, "")
-    return State(runs.get(BLUE), runs.get(GREEN), serving_in(traffic), moved_by)
-
-
-def colours_in(items: list[dict[str, Any]]) -> dict[str, Colour]:
-    """Return the colours that these Deployments and pods are of."""
-    found = [(one["kind"], one["metadata"]["labels"].get(COLOUR), one) for one in items]
-    return {
-        name: colour(one, [pod for kind, its, pod in found if kind == "Pod" and its == name])
-        for kind, name, one in found
-        if kind == "Deployment"
-    }
-
-
-def colour(deployment: dict[str, Any], pods: list[dict[str, Any]]) -> Colour:
-    """Return what a Deployment runs.
-
-    All its pods are ready when none is missing, and none of a former image is left. Its status does not tell which of
-    them are of which image while it rolls out, so the pods themselves tell whether one is ready.
-    """
-    labels, spec, status = deployment["metadata"]["labels"], deployment["spec"], deployment.get("status", {})
-    image = image_in(spec["template"]["spec"])
-    counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")]
-    seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    if seen and spec["replicas"] and counts == [spec["replicas"]] * 3:
-        ready = Ready.ALL
-    else:
-        ready = Ready.SOME if any(answers(pod, image) for pod in pods) else Ready.NONE
-    return Colour(image, labels.get(VERSION, "unknown"), labels.get(SETTINGS, ""), ready)
-
-
-def answers(pod: dict[str, Any], image: str) -> bool:
-    """Tell whether a pod is ready with this image, and stays."""
-    conditions = {one["type"]: one["status"] for one in pod["status"].get("conditions", [])}
-    stays = "deletionTimestamp" not in pod["metadata"]
-    return stays and conditions.get("Ready") == "True" and image_in(pod["spec"]) == image
+def ours(more: str = "") -> tuple[str, str]:
+    """Return the words that select what this project has made, or of it what has more labels."""
+    return "--selector", f"{NAME}={setting('PROJECT')}{',' if more else ''}{more}"
 
 
 def image_in(pod: dict[str, Any]) -> str:
     return next(str(one["image"]) for one in pod["containers"] if one["name"] == "scoring")
-
-
-def serving_in(virtual_service: dict[str, Any]) -> frozenset[str]:
-    """Return the colours that share the requests without a header."""
-    shared = [route for route in virtual_service["spec"]["http"] if route["name"] == "shared"]
-    return frozenset(
-        one["destination"]["host"].rpartition("-")[2]
-        for route in shared
-        for one in route["route"]
-        if one.get("weight", 0)
-    )
 
 
 def settings() -> str:
@@ -147,59 +94,27 @@ def settings() -> str:
     """
     files = (path for path in MANIFESTS.rglob("*") if path.is_file())
     content = {path.relative_to(MANIFESTS).as_posix(): path.read_text(encoding="utf-8") for path in files}
-    declared = [sorted(content.items()), setting("K8S_AB_HOST"), setting("K8S_AB_NAMESPACE")]
+    declared = [sorted(content.items()), setting(HOST), setting(NAMESPACE)]
     return hashlib.sha256(json.dumps(declared).encode()).hexdigest()[:40]
 
 
-def apply(installs: str | None, then: State) -> None:
-    """Have the cluster hold a state, and wait until the colour that is installed in it, if any, is ready."""
-    with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder), installs, then)
-        print(kubectl("apply", "--kustomize", folder).strip())
-    if installs:
-        roll_out(installs)
+def manifests(folder: Path, name: str) -> str:
+    """Return the path from a folder to one of manifests/, as kustomize wants it."""
+    return os.path.relpath((MANIFESTS / name).resolve(), folder.resolve())
 
 
-def write(folder: Path, installs: str | None, then: State) -> None:
-    """Write a kustomization: the colour to install, if any, and who gets the traffic."""
-    traffic = {frozenset(): "to-nobody", frozenset({BLUE, GREEN}): "to-both"}.get(then.serving)
-    traffic = traffic or f"to-{min(then.serving)}"
-    resources = [overlay(folder, traffic)]
-    if installs:
-        resources.append(installs)
-        write_colour(folder / installs, installs, getattr(then, installs))
-    kustomization(
-        folder,
-        namespace=setting("K8S_AB_NAMESPACE"),
-        resources=resources,
-        patches=[
-            host_at("Gateway", "/spec/servers/0/hosts/0"),
-            host_at("VirtualService", "/spec/hosts/0"),
-            patch("VirtualService", "add", "/metadata/annotations", {MOVED_BY: then.moved_by}),
-        ],
-    )
+def images(image: str) -> list[dict[str, str]]:
+    """Return what puts an image in the place of the one that the manifests name."""
+    named = IMAGE.fullmatch(image)
+    if not named:
+        raise AzureError(f"{image!r} is no image by digest.")
+    return [{"name": "scoring", "newName": named["name"], "digest": named["digest"]}]
 
 
-def write_colour(folder: Path, name: str, wanted: Colour) -> None:
-    image = IMAGE.fullmatch(wanted.image)
-    if not image:
-        raise AzureError(f"{wanted.image!r} is no image by digest.")
-    kustomization(
-        folder,
-        resources=[overlay(folder, name)],
-        images=[{"name": "scoring", "newName": image["name"], "digest": image["digest"]}],
-        labels=[{"pairs": {VERSION: wanted.version}, "includeTemplates": True}, {"pairs": {SETTINGS: wanted.settings}}],
-    )
-
-
-def overlay(folder: Path, name: str) -> str:
-    """Return the path from a folder to an overlay, as kustomize wants it."""
-    return os.path.relpath((MANIFESTS / "overlays" / name).resolve(), folder.resolve())
-
-
-def host_at(kind: str, path: str) -> dict[str, Any]:
-    """Return a patch that puts the host's name in."""
-    return patch(kind, "replace", path, setting("K8S_AB_HOST"))
+def hosts() -> list[dict[str, Any]]:
+    """Return patches that put the host's name in."""
+    places = {"Gateway": "/spec/servers/0/hosts/0", "VirtualService": "/spec/hosts/0"}
+    return [patch(kind, "replace", path, setting(HOST)) for kind, path in places.items()]
 
 
 def patch(kind: str, operation: str, path: str, value: Any) -> dict[str, Any]:
@@ -208,27 +123,45 @@ def patch(kind: str, operation: str, path: str, value: Any) -> dict[str, Any]:
 
 def kustomization(folder: Path, **more: Any) -> None:
     """Write a kustomization.yaml. It is JSON, which is YAML too."""
-    head = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+    head = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": setting(NAMESPACE),
+    }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "kustomization.yaml").write_text(json.dumps(head | more, indent=2), encoding="utf-8")
 
 
-def roll_out(name: str) -> None:
-    """Wait until a colour is ready, or say what its pods wait for."""
+def roll_out(deployment: str, selector: str = "") -> None:
+    """Wait until a Deployment is ready, or say what its pods, which have these labels too, wait for."""
     try:
-        timeout = f"--timeout={SECONDS_TO_ROLL_OUT}s"
-        kubectl("rollout", "status", f"deployment/{setting('PROJECT')}-{name}", timeout=timeout)
+        kubectl("rollout", "status", f"deployment/{deployment}", timeout=f"--timeout={SECONDS_TO_ROLL_OUT}s")
     except AzureError as error:
-        raise AzureError(f"{error} {' '.join(waiting(name))}".strip()) from error
+        pods = json.loads(kubectl("get", "pods", *ours(selector), "--output", "json"))["items"]
+        raise AzureError(f"{error} {waiting(pods)}".strip()) from error
 
 
-def waiting(name: str) -> list[str]:
-    """Return why containers of a colour do not run."""
-    selector = f"{NAME}={setting('PROJECT')},{COLOUR}={name}"
-    pods = json.loads(kubectl("get", "pods", "--selector", selector, "--output", "json"))["items"]
-    states = [one.get("state", {}).get("waiting") for pod in pods for one in pod["status"].get("containerStatuses", [])]
-    return sorted({f"{state.get('reason')}: {state.get('message', '')}" for state in states if state})
+def waiting(pods: list[dict[str, Any]]) -> str:
+    """Return why containers of pods do not run, and what mends it where their image cannot be pulled."""
+    states = [
+        (image_in(pod["spec"]), state)
+        for pod in pods
+        for one in pod["status"].get("containerStatuses", [])
+        if (state := one.get("state", {}).get("waiting"))
+    ]
+    reasons = sorted({f"{state.get('reason')}: {state.get('message', '')}" for _, state in states})
+    unpulled = sorted({image.partition(".")[0] for image, state in states if state.get("reason") in NOT_PULLED})
+    return " ".join([*reasons, *map(may_pull, unpulled)])
 
 
-def remove(name: str) -> None:
-    kubectl("delete", OF_A_COLOUR, "--selector", f"{NAME}={setting('PROJECT')},{COLOUR}={name}", "--ignore-not-found")
+def here() -> str:
+    """Return the words by which the Azure CLI knows the cluster."""
+    return f"--resource-group {setting('RESOURCE_GROUP')} --name {setting('AKS_COMPUTE_NAME')}"
+
+
+def may_pull(registry: str) -> str:
+    """Say how the cluster's nodes get the right to pull."""
+    nodes = f"az aks show {here()} --query identityProfile.kubeletidentity.objectId --output tsv"
+    scope = f"az acr show --name {registry} --query id --output tsv"
+    give = f'--assignee-object-id "$({nodes})" --assignee-principal-type ServicePrincipal --scope "$({scope})"'
+    return f"If the nodes lack the role AcrPull, `az role assignment create --role AcrPull {give}` gives it."

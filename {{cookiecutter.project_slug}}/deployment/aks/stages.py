@@ -15,10 +15,10 @@ BLUE, GREEN = "blue", "green"
 
 
 class Ready(Enum):
-    """How many of the pods that a colour should have are ready, with its image in them."""
+    """Whether the pods of a colour are ready, with its image in them."""
 
     NONE = "not ready"
-    SOME = "some pods not ready"
+    SOME = "not rolled out, but some pods ready"
     ALL = "ready"
 
 
@@ -65,7 +65,7 @@ def runs(colour: Colour | None, new: Colour) -> bool:
 
 
 def is_released(now: State, new: Colour) -> bool:
-    """Tell whether green alone serves a release, with all its pods."""
+    """Tell whether green alone serves a release, rolled out."""
     return now.serving == on(GREEN) and runs(now.green, new) and is_ready(now.green)
 
 
