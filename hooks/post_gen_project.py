@@ -12,25 +12,15 @@ OF_A_BUILD = (
     "tests/test_model_of_build.py",
 )
 
-# What deploys that model, and what a service of Azure ML or an image of one's own needs beside that.
-DEPLOYS = (*OF_A_BUILD, ".pipelines/cd.yml", "docs/deployment.md")
-INFERENCE = (
-    *DEPLOYS,
-    "deployment/inference.yml",
-    "ml_service/deploy.py",
-    "ml_service/service.py",
-    "ml_service/smoke_test.py",
-    "requirements/inference.txt",
-    "src/{package_name}/score.py",
-    "tests/test_deploy.py",
-    "tests/test_score.py",
-)
+# What deploys that model: an image, whatever runs it.
 IMAGE = (
-    *DEPLOYS,
+    *OF_A_BUILD,
+    ".pipelines/cd.yml",
     ".pipelines/templates/scoring-image.yml",
     "deployment/image/Dockerfile",
     "deployment/image/build.py",
     "deployment/registry.py",
+    "docs/deployment.md",
     "ml_service/fetch.py",
     "tests/test_fetch.py",
     "tests/test_image.py",
@@ -42,8 +32,8 @@ CLUSTER = (
     "environment_setup/tf-templates/tests/aks.tftest.hcl",
 )
 
-ACI = (*INFERENCE, ".pipelines/templates/deploy-aci.yml", "deployment/aci.yml", "ml_service/aci.py")
-AKS = (*INFERENCE, *CLUSTER, ".pipelines/templates/deploy-aks.yml", "deployment/aks.yml", "ml_service/aks.py")
+ACI = (*IMAGE, ".pipelines/templates/deploy-aci.yml")
+AKS = (*IMAGE, *CLUSTER, ".pipelines/templates/deploy-aks.yml")
 WEB_APP = (
     *IMAGE,
     ".pipelines/templates/deploy-webapp.yml",
@@ -53,7 +43,6 @@ WEB_APP = (
     "environment_setup/arm-templates/web-app.parameters.json",
     "environment_setup/tf-templates/tests/web_app.tftest.hcl",
     "environment_setup/tf-templates/web_app.tf",
-    "ml_service/smoke_test.py",
 )
 CANARY = (
     *IMAGE,
