@@ -47,6 +47,7 @@ lock: setup ## resolve all dependencies anew (UPGRADE=--upgrade: to newer versio
 	$(LOCK) --group prove -o requirements/prove.txt $(UPGRADE)
 	$(LOCK) --group terraform -o requirements/terraform.txt $(UPGRADE)
 	$(LOCK) --group uv -o requirements/uv.txt $(UPGRADE)
+	$(LOCK) --group inference -o benchmarks/inference.txt $(UPGRADE)
 	.venv/bin/python requirements/lock_project.py $(UPGRADE)
 
 clean: ## remove what these commands make, but .venv

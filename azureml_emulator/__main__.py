@@ -25,7 +25,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="keep the state here, and go on with what is there")
     parser.add_argument("--port", type=int, default=0, help="listen here (any port that is free)")
     parser.add_argument("--python", default=sys.executable, help="the interpreter that runs steps (this one)")
-    parser.add_argument("--serving-python", help="the interpreter that runs deployed services (that of --python)")
     parser.add_argument("--fork-server", action="store_true", help="run steps in forks of a warm interpreter")
     parser.add_argument("--subscription-id", default=own.subscription, help="(%(default)s)")
     parser.add_argument("--resource-group", default=own.group, help="(%(default)s)")
@@ -33,11 +32,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--region", default=own.region, help="(%(default)s)")
     parser.add_argument("command", nargs="*", help="such as -- bash; the emulator ends with it")
     arguments = parser.parse_args()
-    arguments.serving_python = arguments.serving_python or arguments.python
-    for option in ("python", "serving_python"):
-        if not (python := shutil.which(given := getattr(arguments, option))):
-            parser.error(f"--{option.replace('_', '-')} {given}: there is no such program")
-        setattr(arguments, option, str(Path(python).absolute()))
+    if not (python := shutil.which(arguments.python)):
+        parser.error(f"--python {arguments.python}: there is no such program")
+    arguments.python = str(Path(python).absolute())
     return arguments
 
 
@@ -55,7 +52,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> int:
         signal.signal(number, lambda *_: ended.set())
     launcher = (Forks if arguments.fork_server else Subprocesses)(arguments.python, folder)
     try:
-        emulator = Emulator(folder, workspace, arguments.port, launcher, arguments.serving_python)
+        emulator = Emulator(folder, workspace, arguments.port, launcher)
     except OSError as error:
         launcher.close()
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):

@@ -16,7 +16,6 @@ from .launchers import Launcher
 from .mlflow_store import MlflowStore
 from .proxy import Server
 from .routes import Refusal, Reply, Request
-from .serving import Serving
 from .state import State
 from .storage import Blobs, Documents
 from .workspace import Workspace
@@ -33,7 +32,7 @@ services.load()
 class Emulator:
     """One workspace, its services, and the server that speaks for them."""
 
-    def __init__(self, folder: Path, workspace: Workspace, port: int, launcher: Launcher, python: str) -> None:
+    def __init__(self, folder: Path, workspace: Workspace, port: int, launcher: Launcher) -> None:
         authority = Authority(folder / "certificates")
         self.server = Server(port, authority, self.answer, lambda request, _: control.answer(self.state, request))
         self.state = State(
@@ -53,7 +52,6 @@ class Emulator:
             },
         )
         self.state.executor = Executor(self.state, launcher)
-        self.state.serving = Serving(self.state, python)
 
     def start(self) -> dict[str, str]:
         """Begin to serve, and return the variables that point clients here."""
@@ -77,7 +75,6 @@ class Emulator:
 
     def stop(self) -> None:
         self.state.executor.close()
-        self.state.serving.close()
         self.server.shutdown()
         self.server.server_close()
 

@@ -14,9 +14,6 @@ SENTENCES = {
     429: ("TooManyRequests", "The request is throttled: too many requests."),
     500: ("ServiceError", "InternalServerError"),
 }
-# An operation that failed changes nothing; when it is lost, what was there before is gone as well. A slow one does
-# nothing for a while.
-OPERATIONS = ("", "failed", "lost", "slow")
 
 
 @dataclass
@@ -68,12 +65,10 @@ class Faults:
         rule = Rule(**wanted)
         if not (rule.path or rule.step or rule.operation):
             raise Refusal(400, "BadRule", "A fault names a path, a step or an operation.")
-        if rule.operation not in OPERATIONS:
-            raise Refusal(400, "BadRule", f"An operation may be {' or '.join(filter(None, OPERATIONS))}.")
+        if rule.operation not in ("", "failed"):
+            raise Refusal(400, "BadRule", "An operation may be failed, and nothing else.")
         if rule.path and rule.status is None and not rule.delay:
             raise Refusal(400, "BadRule", "A fault with a path has a status, a delay or both.")
-        if rule.operation == "slow" and not rule.delay:
-            raise Refusal(400, "BadRule", "A slow operation has a delay.")
         try:
             re.compile(rule.path)
         except re.error as error:
@@ -96,9 +91,8 @@ class Faults:
     def for_step(self, name: str) -> Rule | None:
         return self._take(lambda rule: rule.step == name)
 
-    def for_operation(self, *ways: str) -> Rule | None:
-        """Return the rule by which an operation ends in one of these ways."""
-        return self._take(lambda rule: rule.operation in ways)
+    def for_operation(self) -> Rule | None:
+        return self._take(lambda rule: rule.operation == "failed")
 
     def _take(self, fits: Any) -> Rule | None:
         with self._lock:

@@ -12,7 +12,6 @@ from .workspace import Workspace
 
 if TYPE_CHECKING:
     from .executor import Executor
-    from .serving import Serving
 
 
 @dataclass
@@ -28,7 +27,6 @@ class State:
     federated_token: str
     proxy_variables: dict[str, str]
     executor: "Executor" = field(init=False)
-    serving: "Serving" = field(init=False)
     calls: list[dict[str, Any]] = field(default_factory=list)
     blocks: dict[str, dict[str, bytes]] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)

@@ -1,6 +1,6 @@
-"""CPU per request of the scoring service, against Azure ML's inference server with a score.py of the usual kind.
+"""CPU per request of a project's server, against Azure ML's own with a score.py of the usual kind.
 
-All three serve the same model in one run, taking turns, their log lines on. A goal that is missed fails the run.
+Both serve the same model in one run, taking turns, their log lines on. A goal that is missed fails the run.
 """
 
 import json
@@ -15,8 +15,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from benchmarks.client import Connection, request
 from benchmarks.measure import ROOT, cpu, memory, run
 
@@ -24,8 +22,8 @@ ROUNDS = 7
 SECONDS = 1.0
 CONNECTIONS = 32
 BATCHES = (1, 1000)
-STOCK, INFERENCE, CONTAINER = "stock score.py, inference server", "inference server", "container"
-GOALS = {(INFERENCE, 1): 1.5, (INFERENCE, 1000): 3.0, (CONTAINER, 1): 15.0, (CONTAINER, 1000): 5.0}
+STOCK, CONTAINER = "Azure ML's server", "container"
+GOALS = {(CONTAINER, 1): 15.0, (CONTAINER, 1000): 5.0}
 PREDICTIONS_PER_SECOND = (100, 10_000, 1_000_000)
 
 PICKLE = """
@@ -37,7 +35,6 @@ weights = json.loads((source / "weights.json").read_text())
 ridge = Ridge()
 ridge.coef_, ridge.intercept_ = np.array(weights["coefficients"]), weights["intercept"]
 ridge.n_features_in_ = len(ridge.coef_)
-target.mkdir()
 joblib.dump(ridge, target / "model.pkl")
 """
 
@@ -135,11 +132,10 @@ def contestants(scratch: Path) -> dict[str, Start]:
     run("make", "setup", cwd=project)
     run("make", "run", cwd=project)
     run("make", "smoke", cwd=project)  # it fetches the champion to outputs/serving
-    python, serving = project / ".venv" / "bin" / "python", project / "outputs" / "serving"
+    serving = project / "outputs" / "serving"
     return {
-        STOCK: stock(python, serving, scratch / "stock"),
-        INFERENCE: inference_server(python, project, serving),
-        CONTAINER: container(python, project, serving),
+        STOCK: stock(serving, scratch / "stock"),
+        CONTAINER: container(project / ".venv" / "bin" / "python", project, serving),
     }
 
 
@@ -148,27 +144,14 @@ GUNICORN = ("-m", "gunicorn", "-b", "127.0.0.1:PORT", "-w", "1", "--timeout", "3
 GUNICORN += ("--error-logfile", "/dev/null", "azureml_inference_server_http.server.entry:app")
 
 
-def stock(python: Path, serving: Path, folder: Path) -> Start:
-    """Return how the inference server is started with a score.py of the usual kind, and the same weights."""
+def stock(serving: Path, folder: Path) -> Start:
+    """Install Azure ML's server, and return how it is started with stock_score.py and the same weights."""
+    uv, python, own = Path(sys.executable).with_name("uv"), folder / "venv" / "bin" / "python", ROOT / "benchmarks"
+    run(uv, "venv", "--python", sys.executable, folder / "venv")
+    run(uv, "pip", "sync", "--python", python, "--require-hashes", "--compile-bytecode", own / "inference.txt")
     run(python, "-c", PICKLE, serving / "model", folder)
-    columns = json.loads((serving / "model" / "schema.json").read_text("utf-8"))["columns"]
-    variables = {"AML_APP_ROOT": str(ROOT / "benchmarks"), "AZUREML_ENTRY_SCRIPT": "stock_score.py"}
-    return [python, *GUNICORN], {**variables, "AZUREML_MODEL_DIR": str(folder), "WIDTH": str(len(columns))}
-
-
-def inference_server(python: Path, project: Path, serving: Path) -> Start:
-    """Return how the inference server is started with a project's score.py, as Azure ML would with its settings."""
-    model = json.loads((serving / "model.json").read_text("utf-8"))
-    settings = yaml.safe_load((project / "deployment" / "inference.yml").read_text("utf-8"))
-    return [python, *GUNICORN], {
-        **settings,
-        "AML_APP_ROOT": str(project),
-        "AZUREML_SOURCE_DIRECTORY": "src",
-        "AZUREML_ENTRY_SCRIPT": f"src/{package(project)}/score.py",
-        "AZUREML_MODEL_DIR": str(serving),
-        "MODEL_NAME": model["name"],
-        "MODEL_VERSION": str(model["version"]),
-    }
+    names = {"AML_APP_ROOT": str(own), "AZUREML_ENTRY_SCRIPT": "stock_score.py", "AZUREML_MODEL_DIR": str(folder)}
+    return [python, *GUNICORN], names
 
 
 def container(python: Path, project: Path, serving: Path) -> Start:
@@ -235,7 +218,7 @@ def table(figures: Figures) -> list[tuple[str, str]]:
     for (kind, batch), cost in figures.cpu.items():
         times = "" if kind == STOCK else f", {ratio(figures.cpu, kind, batch):.1f} times cheaper"
         rows.append((f"CPU for a request of {batch} rows, {kind}", f"{cost * 1e6:.0f} us{times}"))
-    for kind in (STOCK, INFERENCE, CONTAINER):
+    for kind in (STOCK, CONTAINER):
         rows.append((f"start to first answer, {kind}", f"{figures.cold_start[kind]:.1f} s"))
         rows.append((f"memory of all its processes, {kind}", f"{figures.memory[kind]:.0f} MB"))
     for kind, batch in figures.cpu:

@@ -12,27 +12,17 @@ OF_A_BUILD = (
     "tests/test_model_of_build.py",
 )
 
-# What deploys that model, and what a service of Azure ML or an image of one's own needs beside that.
-DEPLOYS = (*OF_A_BUILD, ".pipelines/cd.yml", "docs/deployment.md")
-INFERENCE = (
-    *DEPLOYS,
-    "deployment/inference.yml",
-    "ml_service/deploy.py",
-    "ml_service/service.py",
-    "ml_service/smoke_test.py",
-    "requirements/inference.txt",
-    "src/{package_name}/score.py",
-    "tests/test_deploy.py",
-    "tests/test_score.py",
-)
+# What deploys that model: an image, whatever runs it.
 IMAGE = (
-    *DEPLOYS,
+    *OF_A_BUILD,
+    ".pipelines/cd.yml",
     ".pipelines/templates/scoring-image.yml",
     "deployment/key_vault.py",
     "deployment/target.py",
     "deployment/image/Dockerfile",
     "deployment/image/build.py",
     "deployment/registry.py",
+    "docs/deployment.md",
     "ml_service/fetch.py",
     "tests/test_fetch.py",
     "tests/test_image.py",
@@ -58,16 +48,8 @@ KUBERNETES = (
 )
 
 RELEASE = (*IMAGE, ".pipelines/templates/deploy.yml", "deployment/release.py")
-ACI = (*INFERENCE, *RELEASE, *CONTAINER_GROUP, "deployment/aci.yml", "ml_service/aci.py", "deployment/aci")
-AKS = (
-    *INFERENCE,
-    *RELEASE,
-    *KUBERNETES,
-    "deployment/aks.yml",
-    "deployment/aks/rolling_update.py",
-    "ml_service/aks.py",
-    "tests/test_rolling_update.py",
-)
+ACI = (*RELEASE, *CONTAINER_GROUP, "deployment/aci")
+AKS = (*RELEASE, *KUBERNETES, "deployment/aks/rolling_update.py", "tests/test_rolling_update.py")
 WEB_APP = (
     *RELEASE,
     "deployment/web_app",
@@ -75,7 +57,6 @@ WEB_APP = (
     "environment_setup/arm-templates/web-app.parameters.json",
     "environment_setup/tf-templates/tests/web_app.tftest.hcl",
     "environment_setup/tf-templates/web_app.tf",
-    "ml_service/smoke_test.py",
 )
 CANARY = (
     *KUBERNETES,

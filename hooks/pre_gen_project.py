@@ -78,21 +78,21 @@ FOLDERS = (
 # What requirements/*.txt install, by the name under which it is imported; a test keeps this complete.
 INSTALLED = """
 adal aiohappyeyeballs aiohttp aiosignal alembic annotated_doc annotated_types anyio applicationinsights argcomplete
-ast_serialize asttokens attr attrs azure azureml azureml_inference_server_http backports bcrypt blinker cachetools
-certifi cffi cfgv charset_normalizer click cloudpickle comm contextlib2 contourpy coverage cryptography cycler
-databricks dateutil debugpy decorator deprecated distlib docker dotenv executing fastapi fastjsonschema filelock
-fixedint flask flask_cors frozenlist git gitdb google graphene graphql graphql_relay gunicorn h11 httptools huey
-humanfriendly identify idna importlib_metadata importlib_resources inference_schema iniconfig ipykernel
-ipykernel_launcher ipython_pygments_lexers isodate itsdangerous jedi jeepney jinja2 jmespath joblib jsonpickle
-jsonschema jsonschema_specifications jupyter jupyter_client jupyter_core jwt kiwisolver knack librt lightgbm mako
-markupsafe matplotlib matplotlib_inline mlflow mpl_toolkits msal msal_extensions msrest msrestazure multidict mypy
-mypy_extensions mypyc nacl narwhals nbclient nbformat ndg nest_asyncio2 nodeenv numpy oauthlib opentelemetry orjson
-packaging pandas pandera paramiko parso pathspec pexpect pip pkg_resources pkginfo platformdirs pluggy polars pre_commit
-prettytable prompt_toolkit propcache psutil ptyprocess pure_eval py pyarrow pyasn1 pyasn1_modules pycparser pydantic
-pydantic_core pydantic_settings pygments pylab pyparsing pytest pytest_cov python_discovery pytz referencing requests
-requests_oauthlib rpds ruff scipy secretstorage setuptools six sklearn skops smmap socks sockshandler sqlalchemy
-sqlparse stack_data starlette tabulate threadpoolctl tornado traitlets typeguard typing_extensions typing_inspect
-typing_inspection tzdata urllib3 uv uvicorn uvloop virtualenv wcwidth werkzeug wrapt yaml yarl zipp zmq
+ast_serialize asttokens attr attrs azure azureml backports bcrypt blinker cachetools certifi cffi cfgv
+charset_normalizer click cloudpickle comm contextlib2 contourpy coverage cryptography cycler databricks dateutil debugpy
+decorator deprecated distlib docker dotenv executing fastapi fastjsonschema filelock flask flask_cors frozenlist git
+gitdb google graphene graphql graphql_relay gunicorn h11 httptools huey humanfriendly identify idna importlib_metadata
+importlib_resources iniconfig ipykernel ipykernel_launcher ipython_pygments_lexers isodate itsdangerous jedi jeepney
+jinja2 jmespath joblib jsonpickle jsonschema jsonschema_specifications jupyter jupyter_client jupyter_core jwt
+kiwisolver knack librt lightgbm mako markupsafe matplotlib matplotlib_inline mlflow mpl_toolkits msal msal_extensions
+msrest msrestazure multidict mypy mypy_extensions mypyc nacl narwhals nbclient nbformat ndg nest_asyncio2 nodeenv numpy
+oauthlib opentelemetry orjson packaging pandas pandera paramiko parso pathspec pexpect pip pkg_resources pkginfo
+platformdirs pluggy polars pre_commit prettytable prompt_toolkit propcache psutil ptyprocess pure_eval py pyarrow pyasn1
+pyasn1_modules pycparser pydantic pydantic_core pydantic_settings pygments pylab pyparsing pytest pytest_cov
+python_discovery pytz referencing requests requests_oauthlib rpds ruff scipy secretstorage setuptools six sklearn skops
+smmap socks sockshandler sqlalchemy sqlparse stack_data starlette tabulate threadpoolctl tornado traitlets typeguard
+typing_extensions typing_inspect typing_inspection tzdata urllib3 uv uvicorn uvloop virtualenv wcwidth werkzeug wrapt
+yaml yarl zipp zmq
 """
 
 

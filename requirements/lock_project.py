@@ -20,9 +20,6 @@ HASHED = ("--quiet", "--universal", "--fork-strategy", "fewest", "--generate-has
 
 APART = ("az", "uv")  # installed by themselves
 
-# Answers that matter only together with others: what is derived from them, and what it is then.
-DERIVED = {"deploy_aci": {False: ("__azureml_service", "")}}
-
 Answer = tuple[str, object]
 
 
@@ -89,8 +86,7 @@ def condition(name: str, default: dict[str, str], flipped: dict[Answer, dict[str
     """Return when a package is part of a lock, as Jinja says it; None if always."""
     kind = "==" if name not in default else "!="
     differing = [answer for answer, entries in flipped.items() if (name in entries) != (name in default)]
-    derived = [DERIVED.get(question, {}).get(answer, (question, answer)) for question, answer in differing]
-    tests = [f"cookiecutter.{question} {kind} {json.dumps(answer)}" for question, answer in derived]
+    tests = [f"cookiecutter.{question} {kind} {json.dumps(answer)}" for question, answer in differing]
     return (" or " if kind == "==" else " and ").join(tests) or None
 
 

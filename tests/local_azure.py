@@ -137,10 +137,6 @@ def working(cookies, environment, example, folder, lock="train", **answers):
     if not (folder / "project").exists():
         prepared(cookies, example, folder / "project", **answers)
     python, steps = environment(bake(cookies, {})), environment(baked, lock)
-    serving = ("--serving-python", environment(baked, "inference")) if answers else ()
-    with (
-        warm(python, folder) as forks,
-        started(python, folder / "state", "--fork-server", *serving, steps=steps) as azure,
-    ):
+    with warm(python, folder) as forks, started(python, folder / "state", "--fork-server", steps=steps) as azure:
         yield Project(folder / "project", example, python, azure, forks)
         assert azure.ask("unknown") == []

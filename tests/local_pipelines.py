@@ -62,7 +62,7 @@ def groups(answers):
     if answers["aks"] != "none":
         filled |= {"AKS_COMPUTE_NAME": "test-aks"}
     if answers["aks"] == "service":
-        filled |= {"AKS_DEPLOYMENT_NAME": "test-service"}
+        filled |= {"AKS_DEPLOYMENT_NAME": "test-service", "AKS_HOST": "test.example.com"}
     if answers["aks"] == "canary":
         filled |= {"K8S_AB_NAMESPACE": "test-canary", "K8S_AB_HOST": "test.example.com"}
     return {answers["variable_group"]: filled}

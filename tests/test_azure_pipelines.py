@@ -497,10 +497,6 @@ class Organisation(NamedTuple):
         with answering(self.agent):
             return self.agent.run(".pipelines/ci.yml", **parameters)
 
-    def deploy(self, **parameters):
-        with answering(self.agent):
-            return self.agent.run(".pipelines/cd.yml", **parameters)
-
 
 def told(build):
     return report(build.steps())
@@ -521,8 +517,7 @@ def organisation(cookies_session, environment, tmp_path_factory):
     baked, folder = bake(cookies_session, {}), tmp_path_factory.mktemp("organisation")
     python, steps = environment(baked), environment(baked, "train")
     root = repository(baked, folder / "repository", python)
-    serving = ("--serving-python", environment(baked, "inference"))
-    with started(python, folder / "state", "--fork-server", *serving, steps=steps) as azure:
+    with started(python, folder / "state", "--fork-server", steps=steps) as azure:
         tools = azure_cli(folder / "tools", azure.environment["SUBSCRIPTION_ID"])
         path = f"{tools}:{python.parent}:{os.environ['PATH']}"
         told_otherwise = ("SUBSCRIPTION_ID", "RESOURCE_GROUP", "WORKSPACE_NAME", "AZURE_FEDERATED_TOKEN_FILE")
@@ -620,35 +615,6 @@ def test_a_run_that_was_started_without_an_agent_is_reported(organisation):
     assert [step.name for step in build.job("Train.train").steps] == ["Run the published pipeline"]
 
 
-@pytest.mark.slow
-@pytest.mark.tool("make")
-def test_the_model_of_a_build_is_deployed_and_an_earlier_one_again(organisation):
-    def serves():
-        (service,) = organisation.azure.ask("state?kind=services")
-        tags = service["kvTags"]
-        return service["name"], tags["model_version"], tags["release_build"], tags["commit"]
-
-    first, none, latest = (find(organisation, version) for version in (1, None, 2))
-
-    deployed = organisation.deploy(after=latest)
-    assert deployed.result == "Succeeded", told(deployed)
-    assert serves() == ("test-aci", "2", latest.number, latest.commit)
-    nothing = organisation.deploy(after=none)
-    assert nothing.result == "Succeeded", told(nothing)
-    assert nothing.stages["Deploy_ACI"].result == "Skipped"
-    assert f"Build {none.number} handed on no model: nothing to do." in told(nothing)
-    again = organisation.deploy(modelBuildId=first.number)
-    assert again.result == "Succeeded", told(again)
-    assert serves() == ("test-aci", "1", again.number, first.commit)
-    assert again.job("Deploy_ACI.aci").steps[-1].name == "Ask it for predictions"
-
-
-def find(organisation, version):
-    """Return the first good build of ci.yml that handed on this version of the model, or none."""
-    builds = [one for one in organisation.agent.builds if one.file.endswith("/ci.yml") and one.result != "Failed"]
-    return next(one for one in builds if (model(one) or {"version": None})["version"] == version)
-
-
 def test_a_build_that_cannot_be_kept_is_a_warning(defaults, tmp_path):
     root = repository(defaults, tmp_path / "repository", without=("tests", "docs"))
     local = agent(defaults, root, tmp_path / "agent")
@@ -697,9 +663,8 @@ def test_a_broken_change_fails_and_its_build_says_where(defaults, environment, f
     python = environment(defaults)
     root = few_tests(python)
     package = defaults.answers["package_name"]
-    edit(
-        root, "pyproject.toml", f'packages = ["{package}", "ml_service"]', f'modules = ["{package}.keys"]'
-    )  # all takes long
+    all_of_it = f'packages = ["deployment", "{package}", "ml_service"]'  # which takes long
+    edit(root, "pyproject.toml", all_of_it, f'modules = ["{package}.keys"]')
     for file, added, _ in BROKEN.values():
         path = root / file.format(package=package)
         path.write_text(path.read_text("utf-8") + added, encoding="utf-8")

@@ -528,6 +528,58 @@ def test_waiting_again_hands_on_the_same_and_the_champion_can_be_asked_for(proje
     assert project.model() is None
 
 
+# -- fetching ---
+
+OF_ANOTHER = {
+    "name": "diabetes-regression",
+    "version": 1,
+    "registered": True,
+    "metrics": {},
+    "model_digest": "0" * 64,
+    "workspace": "a/b",
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "model.json is missing: `python -m ml_service.wait` writes it."),
+        ("{", "model.json: the whole file"),
+        ('{"name": "a"}', "model.json: version: Field required"),
+        (json.dumps({**OF_ANOTHER, "version": "1"}), "model.json: version"),
+        (json.dumps({**OF_ANOTHER, "version": 0}), "model.json: version"),
+        (json.dumps({**OF_ANOTHER, "name": "a; b"}), "model.json: name"),
+        (json.dumps({**OF_ANOTHER, "latest": True}), "model.json: latest"),
+        (json.dumps({name: OF_ANOTHER[name] for name in OF_ANOTHER if name != "workspace"}), "model.json: workspace"),
+        (json.dumps(OF_ANOTHER), "is not what model.json is about"),
+        (json.dumps({**OF_ANOTHER, "version": 99}), "has no version 99"),
+    ],
+    ids=["missing", "no json", "half", "text", "zero", "words", "more", "nowhere", "another", "unknown"],
+)
+def test_only_a_version_that_was_judged_is_fetched(project, content, told):
+    path = project.path / "model.json"
+    path.unlink(missing_ok=True)
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+
+    said = project.run("fetch", code=1, BUILD_BUILDID="any")
+
+    assert told in said
+    assert "Traceback" not in said
+    assert not (project.path / "outputs" / "serving").exists()
+
+
+def test_files_that_azure_refuses_to_give_are_told_in_one_sentence_and_are_no_reason_to_withdraw(project):
+    project.wait("good")
+    project.azure.fault(path="blob.core", status=403, times=None)
+
+    said = project.run("fetch", code=1, BUILD_BUILDID="any")
+
+    assert "error: The files of version 1 of diabetes-regression cannot be fetched: (AuthorizationFailed)" in said
+    assert len(said.strip().splitlines()) == 1
+    assert "Withdraw" not in said
+
+
 def test_after_all_is_withdrawn_the_next_candidate_needs_to_beat_nobody(project):
     for number, tags in project.versions().items():
         if "withdrawn" not in tags:
@@ -540,4 +592,6 @@ def test_after_all_is_withdrawn_the_next_candidate_needs_to_beat_nobody(project)
     assert "There is no champion to beat." in project.build("anew")
     assert "withdrawn" in refusal(project.wait("good", code=1))
     assert project.model() is None
+    (project.path / "model.json").write_text(json.dumps(OF_ANOTHER), encoding="utf-8")
+    assert "was withdrawn since: choose another build." in refusal(project.run("fetch", code=1, BUILD_BUILDID="any"))
     assert "done before" in refusal(project.run("withdraw", "--version", "1", code=1, BUILD_BUILDID="any"))

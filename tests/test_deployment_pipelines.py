@@ -196,7 +196,7 @@ def test_each_combination_runs_the_stages_it_should(delivery, targets, started):
         assert ("Build 101 handed on no model: nothing to do." in told(build)) == (model == "not there")
 
 
-NAMED = {"Deploy_ACI": "ACI_DEPLOYMENT_NAME", "Deploy_AKS": "AKS_DEPLOYMENT_NAME"}
+NAMED = {"Deploy_ACI": "ACI_DEPLOYMENT_NAME", "Deploy_AKS": "AKS_HOST"}
 NAMED |= {"Deploy_Webapp": "WEBAPP_DEPLOYMENT_NAME", "Blue_Staging": "K8S_AB_HOST"}
 
 
@@ -501,7 +501,7 @@ def check_fully(one):
     assert (build.result, ran(build)) == ("Failed", {"Scoring_Image", "Deploy_ACI"})
     assert "was not tried on: Web App, AKS" in told(build)
     one.failing = ""
-    one.group |= {"ACI_DEPLOYMENT_NAME": "", "AKS_DEPLOYMENT_NAME": ""}
+    one.group |= {"ACI_DEPLOYMENT_NAME": "", "AKS_HOST": ""}
     assert ran(one.run(after=one.ci[100])) == {"Scoring_Image", "Deploy_Webapp"}
 
 

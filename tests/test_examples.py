@@ -10,12 +10,12 @@ from conftest import bake
 MAY_DIFFER = {
     "README.md",
     "data/README.md",
+    "deployment/image/Dockerfile",
     "docs/bring-your-own-model.md",
     "environment_setup/Dockerfile",
     "pyproject.toml",
     "requirements/batch.txt",
     "requirements/dev.txt",
-    "requirements/inference.txt",
     "requirements/score.txt",
     "requirements/train.txt",
     "src/parameters.yml",

@@ -197,10 +197,7 @@ def test_hostile_text_passes_the_tests_that_read_it(cookies_session, environment
         ("batch", [f"{{package_name}}.{name}" for name in ("batch", "batch_step", "batch_publish")], "src"),
         (
             "ops",
-            [
-                f"ml_service.{name}"
-                for name in ("batch_submit", "batch_wait", "deploy", "smoke_test", "submit", "wait", "withdraw")
-            ],
+            [f"ml_service.{name}" for name in ("batch_submit", "batch_wait", "fetch", "submit", "wait", "withdraw")],
             ".",
         ),
     ],

@@ -41,7 +41,7 @@ def find(state: State, name: str) -> Any:
 @route("PUT", ARM, COMPUTES + "/{name}")
 def put_compute(state: State, request: Request, name: str) -> Reply:
     """Answer ComputeTarget._create_compute_target, which polls the operation named in a header."""
-    error = PROVISIONING_ERROR if state.faults.for_operation("failed") else None
+    error = PROVISIONING_ERROR if state.faults.for_operation() else None
     made = state.documents.put(MADE, name, _compute(state, name, request.json, error))
     in_the_making = {"provisioningState": "Creating", "provisioningErrors": None}
     compute = state.documents.put(KIND, name, {**made, "properties": {**made["properties"], **in_the_making}})
@@ -79,8 +79,6 @@ def _compute(state: State, name: str, wanted: dict[str, Any], error: dict[str, A
     specifics = dict(asked.get("properties") or {})
     if asked["computeType"] == "AmlCompute":
         specifics = _cluster(specifics, error)
-    elif asked["computeType"] == "AKS":
-        specifics = _kubernetes(state, name, specifics)
     return {
         "id": f"{state.workspace.scope}/computes/{name}",
         "name": name,
@@ -101,18 +99,6 @@ def _compute(state: State, name: str, wanted: dict[str, Any], error: dict[str, A
             "properties": specifics,
         },
     }
-
-
-def _kubernetes(state: State, name: str, asked: dict[str, Any]) -> dict[str, Any]:
-    """Return what azureml.core.compute.AksCompute.deserialize asks for. A key that was sent is not given back."""
-    absent = dict.fromkeys(("systemServices", "sslConfiguration", "aksNetworkingConfiguration", "loadBalancerSubnet"))
-    size = {"agentCount": 3, "agentVmSize": "Standard_D3_v2", "clusterPurpose": "FastProd"}
-    shown = {**absent, **size, "loadBalancerType": "PublicIp", **asked}
-    if tls := asked.get("sslConfiguration"):
-        shown["sslConfiguration"] = {**tls, "cert": None, "key": None}
-    label = (tls or {}).get("leafDomainLabel") or name
-    own = f"{label.lower()}.{state.workspace.region}.cloudapp.azure.com"
-    return {**shown, "clusterFqdn": (tls or {}).get("cname") or own}
 
 
 def _cluster(asked: dict[str, Any], error: dict[str, Any] | None) -> dict[str, Any]:

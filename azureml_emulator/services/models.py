@@ -30,12 +30,7 @@ def post_asset(state: State, request: Request) -> Any:
 
 @route("GET", API, ASSETS + "/{asset}")
 def get_asset(state: State, request: Request, asset: str) -> Any:
-    """Answer AssetsClient.get_asset_by_id."""
-    return _asset(state, asset)
-
-
-def _asset(state: State, asset: str) -> Any:
-    """Return where a model's files lie. MLflow's models have theirs among a run's."""
+    """Answer AssetsClient.get_asset_by_id: where a model's files lie. MLflow's models have theirs among a run's."""
     if found := state.documents.get("assets", asset):
         return found
     name, _, number = asset.removeprefix("version-").rpartition("-")
@@ -44,12 +39,6 @@ def _asset(state: State, asset: str) -> Any:
     prefix = f"{RUNS}/{run_container(run)}/{path}"
     details = {"kvTags": {}, "properties": {}, "runId": run, "createdTime": now()}
     return {"id": asset, "name": name, **details, "artifacts": [{"id": None, "prefix": prefix}]}
-
-
-def prefix(state: State, name: str, number: str) -> str:
-    """Return below what the files of a version lie among the blobs."""
-    asset = _asset(state, find(state, name, number)["url"].rpartition("/")[2])
-    return f"{state.workspace.account}/azureml/{asset['artifacts'][0]['prefix']}"
 
 
 @route("POST", API, MODELS)

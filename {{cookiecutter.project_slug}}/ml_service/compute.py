@@ -46,11 +46,8 @@ def create(workspace: Workspace, settings: AzureSettings) -> AmlCompute:
     return created
 
 
-def check(compute: ComputeTarget, setting: str = "COMPUTE_NAME") -> None:
-    """Wait while the cluster is made or changed, whoever began that, and raise unless it can be used then.
-
-    The setting is what names it.
-    """
+def check(compute: ComputeTarget) -> None:
+    """Wait while the cluster is made or changed, whoever began that, and raise unless it can be used then."""
     began = time.monotonic()
     while compute.provisioning_state in CHANGING:
         passed = time.monotonic() - began
@@ -61,7 +58,7 @@ def check(compute: ComputeTarget, setting: str = "COMPUTE_NAME") -> None:
         persist(compute.refresh_state)
     if compute.provisioning_state != "Succeeded":
         told = f"Cluster {compute.name} is {compute.provisioning_state}: {compute.provisioning_errors}."
-        raise UserError(f"{told} Delete it, or give {setting} another name.")
+        raise UserError(f"{told} Delete it, or give COMPUTE_NAME another name.")
 
 
 def main() -> None:

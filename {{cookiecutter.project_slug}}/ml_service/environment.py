@@ -1,4 +1,4 @@
-"""The environments that jobs and services run in: what a lock pins. As a program: make sure that one is there."""
+"""The environments that jobs run in: what a lock pins. As a program: make sure that one is there."""
 
 import hashlib
 import logging

@@ -32,7 +32,6 @@ def check_word(value: str) -> str:
 
 # Values of the training pipeline travel as text. Names are as Azure ML wants them.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=255)]
-Service = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]$")]
 Word = Annotated[str, AfterValidator(check_word)]
 Switch = Annotated[Literal["true", "false"], BeforeValidator(lambda value: str(value).lower())]
 UNSET = re.compile(r"\$\(.*\)")
@@ -59,11 +58,6 @@ class AzureSettings(BaseSettings):
     compute_min_nodes: NonNegativeInt
     compute_max_nodes: PositiveInt
     compute_idle_seconds: PositiveInt
-
-    # where a version is served; each program asks for the name that it needs
-    aci_deployment_name: Service | None = None
-    aks_deployment_name: Service | None = None
-    aks_compute_name: Annotated[Name, Field(min_length=2, max_length=16)] | None = None
 
     @property
     def workspace(self) -> str:

@@ -46,10 +46,9 @@ def test_the_example_names_every_setting_once_and_no_other() -> None:
     named = {{ "BatchSettings" if cookiecutter.batch_scoring else "Settings" }}.model_fields
 
     fields = {str(field.validation_alias or name).upper() for name, field in named.items()}
-    where_it_is_served = {"ACI_DEPLOYMENT_NAME", "AKS_COMPUTE_NAME", "AKS_DEPLOYMENT_NAME"}
 
     assert len(NAMES) == len(set(NAMES))
-    assert fields - where_it_is_served <= set(NAMES) <= fields
+    assert set(NAMES) == fields
 
 
 def test_the_example_is_complete_once_it_is_filled_in(example: Path) -> None:
@@ -108,15 +107,6 @@ def test_the_address_of_a_build_in_azure_devops_is_accepted(example: Path, monke
     monkeypatch.setenv("BUILD_URI", address)
 
     assert settings.read(example).build_uri == address
-
-
-@pytest.mark.parametrize("name", ["Service", "ab", "a_b", "1ab", "ab-", "a" * 33, "a b"])
-def test_names_that_azure_would_not_take_for_a_service_are_refused(
-    example: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setenv("ACI_DEPLOYMENT_NAME", name)
-
-    assert "ACI_DEPLOYMENT_NAME" in refusal(example)
 
 
 @pytest.mark.parametrize(("written", "read"), [("False", "false"), ("TRUE", "true")])

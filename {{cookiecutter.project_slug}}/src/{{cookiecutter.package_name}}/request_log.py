@@ -1,4 +1,4 @@
-"""The line of JSON that is logged for each request to /score, whichever server answers it.
+"""The line of JSON that is logged for each request to /score.
 
 docs/operations.md says what its keys are. Headers are whatever a client sends, so they are cut and written by orjson.
 """
