@@ -71,7 +71,7 @@ def main() -> None:
     if isinstance(told, Exception):
         sys.exit(f"ERROR: {told}")
     if told is not None:
-        plain = isinstance(told, str) and ("tsv" in words or "logs" in " ".join(words))
+        plain = isinstance(told, str) and ("tsv" in words or "logs" in " ".join(words) or "WARNING" in told)
         print(told if plain else json.dumps(told))
 
 
@@ -186,7 +186,7 @@ def web_app(state: dict, identifier: str, path: str, method: str, body: dict | N
             state["sets"] += 1
             if state["warns"]:
                 state["warns"] = False
-                return local_aci.RefusedError("WARNING: this is no JSON")
+                return "WARNING: this is no JSON"
             return body
         case "get", "/config/web":
             return {"properties": {"linuxFxVersion": state["image"], "acrUseManagedIdentityCreds": state["pulls"]}}

@@ -208,6 +208,7 @@ def apply(cluster: Cluster, given: argparse.Namespace) -> None:
     text = subprocess.run(command, capture_output=True, check=True).stdout
     read = list(yaml.load_all(text, Loader=yaml.CSafeLoader))
     held, serves, made = cluster.read(), [*cluster.serving()], []
+    held["applies"] = held.get("applies", 0) + 1
     try:
         for one in [each for document in read for each in document.get("items", [document])]:
             made.append(take(held, serves, one))

@@ -15,11 +15,14 @@ import threading
 import time
 from http import HTTPStatus
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import local_aci
 import local_az
+import local_cluster
+import local_kubectl
 from conftest import run
+from local_kubectl import Cluster
 from local_pipelines import edit, repository
 
 APP = f"{local_az.GROUP}/providers/Microsoft.Web/sites/an-app"
@@ -189,7 +192,36 @@ class ContainerGroup:
         edit(world.root, "deployment/aci/container_group.py", "PAUSE = 10.0", "PAUSE = 0.01")
 
 
-TARGETS = {"web_app": WebApp(), "aci": ContainerGroup()}
+class Service:
+    """A service on AKS. Its first objects are made by the project's own manifests, once for all tests."""
+
+    tag = "aks"
+    objects: ClassVar[dict] = {}
+
+    def has(self, world, image):
+        cluster = Cluster(world.folder)
+        if image and not self.objects:
+            words = "from deployment.aks.rolling_update import opened as to\n"
+            words += f"with to() as it: it.put(it.wanted({image!r}))"
+            run(sys.executable, "-S", "-c", words, cwd=world.root, **world.environment)
+            self.objects.update(cluster.read()["objects"])
+        if not cluster.deployments() or not image:
+            cluster.change(objects=self.objects if image else {}, fails={}, applies=0)
+        if image:
+            cluster.release(image, "3")
+        cluster.change(applies=0)
+
+    def image(self, world):
+        return next((local_kubectl.image(one) for one in Cluster(world.folder).deployments()), None)
+
+    def changes(self, world):
+        return Cluster(world.folder).read().get("applies", 0)
+
+    def pace(self, world):
+        edit(world.root, "deployment/aks/cluster.py", "SECONDS_BETWEEN = 5", "SECONDS_BETWEEN = 0")
+
+
+TARGETS = {"web_app": WebApp(), "aci": ContainerGroup(), "aks": Service()}
 IDENTITY = f"{local_aci.GROUP}/Microsoft.ManagedIdentity/userAssignedIdentities/base-AML-ACI"
 # What another release of this project has put.
 GROUP = {
@@ -286,8 +318,10 @@ def world(target, described, files, folder):
     model.mkdir(parents=True)
     (model / "MLmodel").touch()
     (model.parent / "model.json").write_text('{"name": "a-model", "version": 2}', encoding="utf-8")
-    tools = folder / "tools"
-    tools.mkdir()
+    if target == "aks":
+        tools = local_cluster.install(folder, "s")
+    else:
+        (tools := folder / "tools").mkdir()
     script = f'#!/bin/sh\nexec {sys.executable} -IS {local_az.__file__} {folder} "$@"\n'
     (tools / "az").write_text(script, encoding="utf-8")
     (tools / "az").chmod(0o755)
@@ -306,11 +340,15 @@ def world(target, described, files, folder):
     if target == "aci":
         environment |= {"http_proxy": f"http://127.0.0.1:{server.server_port}", "no_proxy": "", "NO_PROXY": ""}
     else:
-        environment["SSL_CERT_FILE"] = str(files[1])
+        environment |= {"SSL_CERT_FILE": str(files[1]), "no_proxy": "localhost", "NO_PROXY": "localhost"}
+        environment |= {"AKS_HOST": f"localhost:{server.server_port}", "AKS_COMPUTE_NAME": "a-cluster"}
+        environment["AKS_DEPLOYMENT_NAME"] = local_kubectl.NAMESPACE
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(files[1], files[0])
         # a handshake that a client breaks off must hold up no other: it is done in the thread of its request
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    if target == "aks":
+        environment["PROJECT"] = described.answers["project_slug"]  # the name of what its manifests declare
     made = World(target, root, folder, environment)
     state = {
         **local_az.NOTHING,
@@ -319,6 +357,7 @@ def world(target, described, files, folder):
         "keys": f"{KEY} the-next-one",
         "repositories": HELD,
         "settings": {"SCORING_KEYS": REFERENCE, "OTHER": "a secret of somebody"},
+        "token of the cluster": local_kubectl.TOKEN,
         "roles": {"an-identity": [READER, local_az.ACR_PULL], "identity-of-the-group": [local_az.ACR_PULL]},
         **{"silent": [], "deaf": 0, "stumbles": 0, "meanwhile": None, "refuses": []},
     }

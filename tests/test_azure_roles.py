@@ -78,7 +78,7 @@ def calls_of(path):
             words = [*CALLERS[called], *words_of(node, tuples)]
             if called != "run":
                 found.append(words)
-            elif words[0] == "az":
+            elif words[:1] == ["az"]:
                 found.append(words[1:])
         elif called == "ask" and path.name == "app_service.py":
             found.append(asked(node, texts))

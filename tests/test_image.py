@@ -8,6 +8,8 @@ from local_pipelines import edit
 from local_targets import certificate
 from local_targets import world as made
 
+pytestmark = pytest.mark.tool("openssl")
+
 PUSHED = {"registry": "baseamlcr.azurecr.io", "repository": "a-slug-scoring", "digest": f"sha256:{'a' * 64}"}
 
 

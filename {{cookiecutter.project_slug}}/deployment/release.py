@@ -95,10 +95,9 @@ def served_before(address: str, every: float) -> str | None:
     return serving(address)
 
 
-def smoke_test(address: str) -> None:
+def smoke_test(address: str, key: str) -> None:
     """Have predictions asked for, by the program that does it for every service."""
     command = [sys.executable, "-m", f"{PACKAGE}.smoke_test", "--url", address]
-    key = key_vault.keys().split()[0]
     if subprocess.run(command, cwd="src", env={**os.environ, "SCORING_KEY": key}, check=False).returncode:
         raise AzureError("The smoke test failed: see what it said above.")
 
@@ -141,6 +140,7 @@ def put_back(target: Target, now: Deployed | None, before: Deployed, served: str
 
 def deploy(target: Target, wanted: Deployed, before: Deployed | None, model: str, patience: Patience) -> None:
     """Set a target and prove it. Whatever goes wrong, what served before is put back."""
+    key = key_vault.keys().split()[0]
     take_turn(target.name, [before.image] if before else [], wanted.image)
     served = served_before(target.address(), patience.every) if before else None
     has = f"{before.image}, which answers: {served or 'no model'}" if before else "nothing yet"
@@ -149,7 +149,7 @@ def deploy(target: Target, wanted: Deployed, before: Deployed | None, model: str
         try:
             target.put(wanted)
             wait_for(model, target.address(), patience)
-            smoke_test(target.address())
+            smoke_test(target.address(), key)
         except Exception as error:
             print(f"{error} Going back.", flush=True)  # which takes its time
             raise AzureError(f"{error} {go_back(target, wanted, before, served, patience)}") from error

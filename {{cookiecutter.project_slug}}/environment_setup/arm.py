@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from environment_setup.azure_cli import az, program, setting, show, variable
-from environment_setup.names import WEB_APP, WORKSPACE, belongs, check, contents, find
-from environment_setup.notices import notices
+from environment_setup.names import WEB_APP, WORKSPACE, belongs, check, contents, find, notices
 
 TEMPLATES = Path(__file__).parent / "arm-templates"
 CLUSTER = "Microsoft.ContainerService/managedClusters"
