@@ -8,8 +8,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from http.server import ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import local_aci
 import local_az
 import local_cluster
 from local_cluster import KEY
@@ -95,8 +98,29 @@ class WebAppHandler(local_cluster.Handler):
     server: WebApp
 
     def route(self, body: bytes) -> None:
-        image = self.server.services.azure()["web app"]["linuxFxVersion"].removeprefix("DOCKER|")
+        image = self.server.services.azure()["image"].removeprefix("DOCKER|")
         status, told = self.server.services.ask(image, self.path, body, self.headers["authorization"])
+        self.answer(status, json.loads(told))
+
+
+class Internet(ThreadingHTTPServer):
+    """A proxy for http, behind which is the container group and nothing else."""
+
+    daemon_threads = True
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        super().__init__(("127.0.0.1", 0), GroupHandler)
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+
+class GroupHandler(local_cluster.Handler):
+    server: Internet
+
+    def route(self, body: bytes) -> None:
+        image = local_aci.runs(self.server.services.azure()) or ""
+        path = urlsplit(self.path).path
+        status, told = self.server.services.ask(image, path, body, self.headers["authorization"])
         self.answer(status, json.loads(told))
 
 
@@ -111,28 +135,30 @@ class Azure:
         self.services = Services(folder, python, baked.answers["package_name"])
         self.gateway = Gateway(self.services, self.cluster, folder)
         self.web_app = WebApp(self.services, folder)
+        self.internet = Internet(self.services)
         self.certificate = self.gateway.certificate
         token = tokens.issue("t", "connection", 36000, aud="https://management.azure.com")
         login = {"accessToken": token, "expires_on": int(time.time()) + 36000, "tokenType": "Bearer"}
-        app = {"linuxFxVersion": "DOCKER|r.azurecr.io/none@sha256:0", "sets": 0}
+        base = baked.answers["base_name"]
         state = {
+            **local_az.NOTHING,
             "guide": str(baked.path / "docs" / "infrastructure.md"),
             "subscription": subscription,
             "token": login,
             "token of the cluster": TOKEN,
             "keys": f"{KEY} another-key",
-            "vault": f"{baked.answers['base_name']}-AML-KV",
-            "repositories": {},
-            "ids": {},
-            "run": {},
-            "web app": {**app, "site": {"defaultHostName": self.web_app.host}},
+            "vault": f"{base}-AML-KV",
+            "host": self.web_app.host,
+            "settings": {"SCORING_KEYS": f"@Microsoft.KeyVault(VaultName={base}-AML-KV;SecretName=scoring-key)"},
+            "identities": {f"{base}-AML-ACI": "identity-of-the-group"},
+            "roles": {identity: [local_az.ACR_PULL] for identity in ("an-identity", "identity-of-the-group")},
         }
         (folder / "azure.json").write_text(json.dumps(state), encoding="utf-8")
-        script = f'#!/bin/sh\nexec {sys.executable} {local_az.__file__} {folder} "$@"\n'
+        script = f'#!/bin/sh\nexec {sys.executable} -IS {local_az.__file__} {folder} "$@"\n'
         (self.programs / "az").write_text(script, encoding="utf-8")
 
     def close(self) -> None:
         self.services.close()
-        for server in (self.gateway, self.web_app):
+        for server in (self.gateway, self.web_app, self.internet):
             server.shutdown()
             server.server_close()
