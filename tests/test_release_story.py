@@ -74,7 +74,7 @@ class Story(NamedTuple):
     def without(self, name):
         """Have the variable group lack a variable for a while."""
         (group,) = self.agent.groups.values()
-        kept = group.pop(name)
+        kept, group[name] = group[name], ""
         yield
         group[name] = kept
 
@@ -163,7 +163,8 @@ def story(cookies_session, environment, tmp_path_factory):
         one.git("add", "--all")
         one.git("commit", "--quiet", "--message", "Begin")
         yield one
-        assert session.ask("unknown") == []
+        # Google's kubectl asks a cluster for its version before it does anything.
+        assert [one for one in session.ask("unknown") if one["host"] != "a-cluster.example.com"] == []
         azure.close()
 
 
