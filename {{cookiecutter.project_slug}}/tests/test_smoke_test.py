@@ -113,7 +113,7 @@ def test_a_service_that_answers_a_little_at_a_time_is_given_up(stub: Stub, monke
     monkeypatch.setattr("sys.argv", ["smoke_test", "--url", stub.url, "--seconds", "0.3"])
     stub.seconds_before_answer = 2
 
-    with pytest.raises(SystemExit, match="was not done answering after 0.3 seconds"):
+    with pytest.raises(SystemExit, match=r"was not done answering after 0\.3 seconds"):
         smoke_test.main()
 
 
