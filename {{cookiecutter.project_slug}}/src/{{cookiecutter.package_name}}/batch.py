@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import batch_output, golden_rows, registry, scoring, tracking
-from .batch_input import FORMATS, Found, find, shown
+from .batch_input import FORMATS, Found, find
 from .batch_output import Output, Record
 from .choose import add_choice, choose
 from .program import UserError, program
@@ -42,8 +42,7 @@ def run(service: Service, named: str, output: Output, overwrite: bool = False) -
         summary.unlink(missing_ok=True)
     last = batch_output.interrupted(output) & files.keys()  # a corrupt file can end the program, and is to end no other
     if last:
-        told = ", ".join(sorted(map(shown, last)))
-        log.info("A run began these and did not finish them, so they are scored last: %s.", told)
+        log.info("A run began these and did not finish them, so they are scored last: %s.", ", ".join(sorted(last)))
     began, records, skipped, rows = time.monotonic(), [], 0, 0
     for file in sorted(files, key=last.__contains__):
         record = batch_output.wanted(service, output, files[file], file)
@@ -120,9 +119,7 @@ def report(output: Output, outcome: Outcome, max_rejected: float) -> None:
     log.info("%.2f s: %s rows a second.", seconds, f"{now / seconds:,.0f}")
     log.info("Rejected: %s rows.", f"{rejected:,}")
     log.info("Scores: %s", (output.folder / "scores").resolve())
-    if others := batch_output.others(output, records):
-        log.info("%d more files of scores are there, of inputs or a format that this run did not have.", others)
-    batch_output.conclude(output.folder, records, skipped=skipped, others=others, seconds=round(seconds, 3))
+    batch_output.conclude(output.folder, records, skipped=skipped, seconds=round(seconds, 3))
     batch_output.check(records, max_rejected)
 
 

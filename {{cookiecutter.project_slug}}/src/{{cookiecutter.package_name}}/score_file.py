@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,26 +12,11 @@ import polars as pl
 from polars import selectors
 from polars.io.plugins import register_io_source
 
-from .batch_input import (
-    LABEL,
-    MODEL,
-    REASON,
-    ROW,
-    SCORE,
-    USABLE,
-    VERSION,
-    WHY,
-    UnreadableError,
-    form,
-    has_bare_commas,
-    number,
-    pieces,
-    scan,
-    split,
-)
+from .batch_input import ROW, USABLE, WHY, UnreadableError, form, has_bare_commas, number, pieces, scan, split
 from .scoring import Service
 
-COMPRESSION: Literal["snappy"] = "snappy"  # which all readers know
+# What is added to the columns of a file: what the model says, and which model; or why it cannot.
+SCORE, LABEL, MODEL, VERSION, REASON = "score", "label", "model_name", "model_version", "reason"
 TOO_LARGE = "the numbers are too large to predict from"
 UNWRITABLE = selectors.nested() | selectors.binary() | selectors.duration()  # in CSV
 
@@ -74,7 +58,8 @@ def score_file(service: Service, job: Job) -> None:
 def write(service: Service, job: Job, rows: pl.LazyFrame) -> None:
     """Score rows into new files, and put those in the place of what was there."""
     job.rows = job.bad = 0
-    check(job, rows)
+    if form(job.scores) == ".csv":
+        rows = rows.select(~UNWRITABLE)
     scores, rejected = job.work / "scores", job.work / "rejected"
     rejected.unlink(missing_ok=True)
 
@@ -90,14 +75,6 @@ def write(service: Service, job: Job, rows: pl.LazyFrame) -> None:
     save(scored(), scores, form(job.scores))
     job.rejected_bytes = move(rejected, job.rejected)
     job.scores_bytes = move(scores, job.scores)
-
-
-def check(job: Job, rows: pl.LazyFrame) -> None:
-    """Raise if a column cannot be written in the format of the scores."""
-    if form(job.source) == form(job.scores) or form(job.scores) != ".csv":
-        return
-    if names := rows.select(UNWRITABLE).collect_schema().names():
-        raise UnreadableError(f"{job.source}: CSV cannot hold column {', '.join(names)}: leave out --format csv.")
 
 
 def move(made: Path, place: Path) -> int:
@@ -122,19 +99,13 @@ def set_apart(source: Path, rows: pl.DataFrame, path: Path) -> None:
 
 def save(pieces: Iterator[pl.DataFrame], path: Path, ending: str) -> None:
     """Write pieces, of which there is at least one, as they come."""
-    first, second = next(pieces), next(pieces, None)
-    if second is None:
-        if ending == ".csv":
-            first.write_csv(path)
-        else:
-            first.write_parquet(path, compression=COMPRESSION, statistics=False)
-        return
-    every = itertools.chain([first, second], pieces)
+    first = next(pieces)
+    every = itertools.chain([first], pieces)
     rows = register_io_source(lambda *_: every, schema=first.schema)
     if ending == ".csv":
         rows.sink_csv(path)
     else:
-        rows.sink_parquet(path, compression=COMPRESSION, statistics=False)
+        rows.sink_parquet(path, compression="snappy", statistics=False)  # which all readers know
 
 
 def score(service: Service, job: Job, piece: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
