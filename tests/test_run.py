@@ -42,7 +42,7 @@ class Life(NamedTuple):
 
 LIVES = {
     "diabetes": Life(
-        first="mse  3295.7149  -\n\nRegistered version 1 of diabetes-regression. There is no champion to beat.",
+        first="mse         3295.7149       -\n\nRegistered version 1 of diabetes-regression. There is no champion to beat.",
         runs=[
             ("alpha: 0.5", "Registered version 2 "),
             ("alpha: 0.4", "Registered version 3 "),
@@ -55,7 +55,7 @@ LIVES = {
         serving="Serving diabetes-regression version 2 ",
     ),
     "safe_driver": Life(
-        first="auc  0.7937848   -\nf1   0.22754491  -\n\nRegistered version 1 of safe-driver. There is no champion",
+        first="auc         0.7937848       -\nf1          0.22754491      -\n\nRegistered version 1 of safe-driver. There is no champion",
         runs=[
             ("rounds: 5", "Registered version 2 "),
             ("rounds: 50", "Registered version 3 "),

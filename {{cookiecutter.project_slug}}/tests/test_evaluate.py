@@ -90,16 +90,12 @@ def rewrite(path: str, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        pytest.param(None, f"has no metric '{METRIC}'", id="absent"),
         pytest.param(float("nan"), rf"metrics\.{METRIC}: .*finite", id="nan"),
         pytest.param("low", rf"metrics\.{METRIC}: .*number", id="text"),
-        pytest.param(123.0, f"says {METRIC} 123, but the model beside it has", id="untrue"),
     ],
 )
 def test_a_metric_that_cannot_be_trusted_is_an_error(workspace_with_champion: Workspace, value: Any, said: str) -> None:
-    measured = json.loads(Path("candidate/metrics.json").read_text(encoding="utf-8"))["metrics"]
-    del measured[METRIC]
-    rewrite("candidate/metrics.json", metrics=measured if value is None else {**measured, METRIC: value})
+    rewrite("candidate/metrics.json", metrics={METRIC: value})
 
     with pytest.raises(SystemExit, match=said):
         workspace_with_champion.step("evaluate")

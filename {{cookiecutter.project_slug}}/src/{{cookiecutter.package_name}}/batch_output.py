@@ -109,7 +109,6 @@ def interrupted(output: Output) -> set[str]:
     for path in output.folder.glob(f"{UNFINISHED}*"):
         with suppress(OSError):  # the run goes on, and has just finished this
             began.add(os.fsdecode((path / BEGUN).read_bytes()))
-        with suppress(OSError):
             if time.time() - path.stat().st_mtime > A_DAY:
                 shutil.rmtree(path, ignore_errors=True)
     return {file for file in began if not output.record(file).exists()}

@@ -1,7 +1,6 @@
 """Compare the candidate with the champion on the same held-out rows, and decide which of the two serves."""
 
 import logging
-import math
 import tempfile
 from pathlib import Path
 
@@ -84,18 +83,13 @@ def measure(folder: Path, held_out: pd.DataFrame) -> Metrics:
 
 
 def measure_candidate(folder: Path, evaluation: Evaluation, held_out: pd.DataFrame) -> Metrics:
-    """Return the candidate's metrics, and make sure that what training wrote down is true of the model beside it."""
-    written = handover.read(Candidate, folder / "metrics.json", TRAIN_AGAIN).metrics
-    handover.check_metrics(written, evaluation, f"{folder / 'metrics.json'}")
+    """Return the candidate's metrics, of the same rows and by the same code as the champion's."""
+    handover.read(Candidate, folder / "metrics.json", TRAIN_AGAIN)  # which training wrote last
     try:
         measured = measure(folder / "model", held_out)
     except Exception as error:  # a model may raise anything
         raise UserError(f"The candidate cannot score the held-out rows: {error!r}: {TRAIN_AGAIN}.") from error
     handover.check_metrics(measured, evaluation, "The candidate")
-    for name in evaluation.metrics:
-        if not math.isclose(measured[name], written[name], rel_tol=1e-9):
-            told = f"{folder / 'metrics.json'} says {name} {written[name]:.8g}"
-            raise UserError(f"{told}, but the model beside it has {measured[name]:.8g}: {TRAIN_AGAIN}.")
     return measured
 
 

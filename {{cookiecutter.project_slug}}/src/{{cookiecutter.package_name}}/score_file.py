@@ -120,9 +120,10 @@ def score(service: Service, job: Job, piece: pl.DataFrame) -> tuple[pl.DataFrame
         usable, predictions = usable.filter(finite), predictions[finite]
     if job.keep_features:  # as numbers, since a file with a row that has none is read as text
         usable = usable.with_columns(pl.col(number(name)).alias(name) for name in columns)
-    made = {USABLE, *map(number, columns), *(() if job.keep_features else columns)}
-    kept = usable[[name for name in usable.columns if name not in made]]
-    return kept.hstack(answer(service, predictions)), rejected
+    else:
+        usable = usable.drop(columns)
+    kept = usable.drop(USABLE, *map(number, columns))
+    return kept.with_columns(pl.Series(SCORE, predictions)).with_columns(**answer(service)), rejected
 
 
 def predict(service: Service, source: Path, rows: pl.DataFrame) -> npt.NDArray[np.float64]:
@@ -136,12 +137,10 @@ def predict(service: Service, source: Path, rows: pl.DataFrame) -> npt.NDArray[n
         raise UnreadableError(f"{source}: the model failed: {error!r}.") from error
 
 
-def answer(service: Service, predictions: npt.NDArray[np.float64]) -> list[pl.Series]:
-    """Return the columns that scoring adds."""
-    score, model = pl.Series(SCORE, predictions, dtype=pl.Float64), service.model
-    added = [score]
-    if model.labels and model.threshold is not None:
-        first, second = (pl.Series(LABEL, [label]) for label in model.labels)
-        added.append(second.new_from_index(0, len(score)).zip_with(score >= model.threshold, first))
-    named = {MODEL: service.name, VERSION: service.version}
-    return [*added, *(pl.Series(name, [value]).new_from_index(0, len(score)) for name, value in named.items())]
+def answer(service: Service) -> dict[str, pl.Expr]:
+    """Return the columns that scoring adds after the score."""
+    model, added = {MODEL: pl.lit(service.name), VERSION: pl.lit(service.version, pl.Int64)}, {}
+    if service.model.labels and service.model.threshold is not None:
+        first, second = map(pl.lit, service.model.labels)
+        added[LABEL] = pl.when(pl.col(SCORE) >= service.model.threshold).then(second).otherwise(first)
+    return added | model
