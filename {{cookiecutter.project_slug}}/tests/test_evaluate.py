@@ -125,7 +125,7 @@ def test_a_champion_that_cannot_score_the_rows_is_an_error_with_a_remedy(workspa
     description["columns"][0]["name"] = "renamed"
     rewrite("candidate/model/schema.json", **description)
 
-    with pytest.raises(SystemExit, match=r"version 1 of .* cannot score the held-out rows.*Withdraw it"):
+    with pytest.raises(SystemExit, match=r"version 1 of .* cannot score the held-out rows.*withdraw it"):
         workspace_with_champion.step("evaluate")
     workspace_with_champion.step("evaluate", "--run-evaluation", "false")
 

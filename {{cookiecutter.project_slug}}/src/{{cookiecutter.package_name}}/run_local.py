@@ -29,14 +29,9 @@ def run(step: Step, folders: dict[str, Path], values: dict[str, str]) -> None:
 
 
 def report(decision: Decision, version: Version | None) -> str:
-    """Return the outcome as a small table, the reason, and what to do next."""
-    champion = decision.champion
-    metrics = champion.metrics if champion else {}
-    lines = [f"{'':12}{'candidate':16}{f'champion (version {champion.version})' if champion else 'champion (none)'}"]
-    for name, value in decision.candidate.items():
-        lines.append(f"{name:12}{value:<16.8g}{f'{metrics[name]:.8g}' if name in metrics else '-'}")
+    """Return the outcome, the reason, and what to do next."""
     outcome = f"Registered {version}." if version else "Model was not registered for this run."
-    return "\n".join([*lines, "", f"{outcome} {decision.reason}", "", "Next: make smoke, make serve, make ui"])
+    return f"\n{outcome} {decision.reason}\n\nNext: make smoke, make serve, make ui"
 
 
 @program()
