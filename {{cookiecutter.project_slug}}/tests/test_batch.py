@@ -371,18 +371,17 @@ FOR_PARQUET = {"list": [1], "struct": {"a": 1}, "bytes": b"x", "duration": timed
 
 
 @pytest.mark.parametrize("kind", FOR_PARQUET)
-def test_what_csv_cannot_hold_is_kept_in_parquet_and_left_out_of_csv(
+def test_what_csv_cannot_hold_is_in_the_scores_and_not_among_rejected_rows(
     service: Service, inputs: Path, tmp_path: Path, kind: str
 ) -> None:
     frame = pl.from_pandas(ROWS.head(3)).with_columns(pl.Series("more", [FOR_PARQUET[kind]] * 3))
     frame[1, FIRST] = None
     frame.write_parquet(inputs / "m.parquet")
 
-    for ending in (".csv", ".parquet"):
-        outcome = run(service, inputs, tmp_path / "out", ending=ending)
-        assert (outcome.records[0].rows, outcome.records[0].rejected) == (2, 1)
+    outcome = run(service, inputs, tmp_path / "out")
 
-    assert "more" not in read(tmp_path / "out" / "scores" / "m.parquet.csv").columns
+    assert (outcome.records[0].rows, outcome.records[0].rejected) == (2, 1)
+    assert "more" not in read(tmp_path / "out" / "rejected" / "m.parquet.csv").columns
     assert read(tmp_path / "out" / "scores" / "m.parquet")["more"].to_list() == [FOR_PARQUET[kind]] * 2
 
 
@@ -565,13 +564,9 @@ def test_repeated_features_are_numbers_whether_a_row_was_bad_or_not(
     write(whole, inputs / "a.csv")
     write(pd.concat([whole, whole.head(1).assign(**{FIRST: "x"})]), inputs / "b.csv")
 
-    for ending in (".csv", ".parquet"):
-        run(service, inputs, tmp_path / ending, ending=ending, keep_features=True)
+    run(service, inputs, tmp_path / "out", keep_features=True)
 
-    scores = [pl.read_parquet(file) for file in sorted((tmp_path / ".parquet" / "scores").iterdir())]
-    assert scores[0].equals(scores[1])
-    assert set(scores[0].select(FEATURES).dtypes) == {pl.Float64}
-    good, bad = sorted((tmp_path / ".csv" / "scores").iterdir())
+    good, bad = sorted((tmp_path / "out" / "scores").iterdir())
     assert good.read_bytes() == bad.read_bytes()
 
 
@@ -665,18 +660,6 @@ def test_a_file_that_goes_bad_leaves_no_scores_of_what_it_was(
         assert not list((tmp_path / "out" / "scores").iterdir())
 
 
-@pytest.mark.parametrize("ending", [".csv", ".parquet"])
-def test_the_other_format_is_written_on_demand(service: Service, inputs: Path, tmp_path: Path, ending: str) -> None:
-    write(ROWS, inputs / "a.csv")
-    write(ROWS, inputs / "a.parquet")
-
-    run(service, inputs, tmp_path / "out", ending=ending)
-
-    (same, other) = sorted((tmp_path / "out" / "scores").iterdir(), key=lambda file: len(file.name))
-    assert other.name.endswith(f".{'parquet' if ending == '.csv' else 'csv'}{ending}")
-    assert read(same)["score"].to_list() == read(other)["score"].to_list()
-
-
 def test_a_pattern_or_a_folder_names_files_by_their_place(service: Service, inputs: Path, tmp_path: Path) -> None:
     for folder in ("x", "y", ".hidden"):
         (inputs / folder).mkdir()
@@ -722,16 +705,6 @@ def test_scores_never_become_inputs_nor_take_the_place_of_one(service: Service, 
             assert run(service, tmp_path / named, tmp_path / output).skipped == skipped
 
 
-def test_two_files_whose_scores_would_have_one_name_are_refused(service: Service, inputs: Path, tmp_path: Path) -> None:
-    write(ROWS, inputs / "a.csv")
-    write(ROWS, inputs / "a.csv.parquet")
-
-    with pytest.raises(UserError, match=r"a.csv and .*a.csv.parquet would both have their scores in .*a.csv.parquet:"):
-        run(service, inputs, tmp_path / "out", ending=".parquet")
-
-    assert not (tmp_path / "out").exists()
-
-
 def test_the_program_says_what_it_did(
     workspace_with_champion: Workspace, inputs: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -758,7 +731,7 @@ def test_the_flags_decide_what_is_written_and_what_is_allowed(
     frame.loc[:4, FIRST] = None
     write(frame, inputs / "a.csv")
     words = ("batch", "--input", str(inputs), "--output", "out")
-    more = ("--max-rejected", "0.02", "--format", "parquet", "--keep-features")
+    more = ("--max-rejected", "0.02", "--keep-features")
 
     with pytest.raises(SystemExit, match="were rejected"):
         workspace_with_champion.call(*words)
@@ -768,7 +741,7 @@ def test_the_flags_decide_what_is_written_and_what_is_allowed(
         with pytest.raises(SystemExit):
             workspace_with_champion.call(*words, "--max-rejected", wrong)
 
-    assert FIRST in pl.read_parquet("out/scores/a.csv.parquet").columns
+    assert FIRST in pl.read_csv("out/scores/a.csv").columns
     assert "files were scored before" not in caplog.text
     told = capsys.readouterr().err
     assert "7 is not between 0 and 1" in told

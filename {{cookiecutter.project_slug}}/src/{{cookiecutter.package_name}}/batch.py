@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import batch_output, golden_rows, registry, scoring, tracking
-from .batch_input import FORMATS, Found, find
+from .batch_input import Found, find
 from .batch_output import Output, Record
 from .choose import add_choice, choose
 from .program import UserError, program
@@ -57,12 +57,8 @@ def inputs(searched: Found, output: Output) -> dict[str, Path]:
     """Return files by their place, or raise if scores would take the place of one, or be one."""
     folder, files = searched.folder, searched.files
     found = {source.relative_to(folder).as_posix(): source for source in files}
-    written: dict[Path, Path] = {}
     for file, source in found.items():
-        scores = output.scores(file)
-        if (other := written.setdefault(scores, source)) is not source:
-            raise UserError(f"{other} and {source} would both have their scores in {scores}: score them apart.")
-        if scores.resolve() == source.resolve():
+        if output.scores(file).resolve() == source.resolve():
             raise UserError(f"{source} would be replaced by its scores: choose another folder for them.")
     # a pattern that is not recursive matches nothing as deep as scores lie
     if searched.recursive and output.folder.resolve().is_relative_to(folder.resolve()):
@@ -90,7 +86,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", required=True, help="file, folder or quoted pattern")
     parser.add_argument("--output", required=True, type=Path, help="folder for the scores")
-    parser.add_argument("--format", choices=[form[1:] for form in FORMATS], help="format of the scores (the input's)")
     parser.add_argument("--keep-features", action="store_true", help="repeat the model's columns beside the scores")
     parser.add_argument("--overwrite", action="store_true", help="score what is recorded, too")
     parser.add_argument(
@@ -99,7 +94,7 @@ def main() -> None:
     add_choice(parser)
     arguments = parser.parse_args()
 
-    output = Output(arguments.output, arguments.format and f".{arguments.format}", arguments.keep_features)
+    output = Output(arguments.output, arguments.keep_features)
     inputs(find(arguments.input), output)  # before a model is fetched
     service = load_chosen(arguments)
     report(output, run(service, arguments.input, output, arguments.overwrite), arguments.max_rejected)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from polars.exceptions import PolarsError
 
-from .batch_input import UnreadableError, form
+from .batch_input import UnreadableError
 from .program import UserError, write_text
 from .score_file import Job, move, score_file
 from .scoring import Service
@@ -44,21 +44,16 @@ class Output(NamedTuple):
     """Where scores go, and how they look."""
 
     folder: Path
-    ending: str | None = None
     keep_features: bool = False
 
-    def name(self, file: str) -> str:
-        """Return what the scores of a file are called: as the file; another format is added to that."""
-        return file if self.ending in (None, form(Path(file))) else f"{file}{self.ending}"
-
     def scores(self, file: str) -> Path:
-        return self.folder / "scores" / self.name(file)
+        return self.folder / "scores" / file
 
     def rejected(self, file: str) -> Path:
-        return self.folder / "rejected" / f"{self.name(file)}.csv"
+        return self.folder / "rejected" / f"{file}.csv"
 
     def record(self, file: str) -> Path:
-        return self.folder / "records" / f"{self.name(file)}.json"
+        return self.folder / "records" / f"{file}.json"
 
 
 def wanted(service: Service, output: Output, source: Path, file: str) -> Record:

@@ -58,8 +58,6 @@ def score_file(service: Service, job: Job) -> None:
 def write(service: Service, job: Job, rows: pl.LazyFrame) -> None:
     """Score rows into new files, and put those in the place of what was there."""
     job.rows = job.bad = 0
-    if form(job.scores) == ".csv":
-        rows = rows.select(~UNWRITABLE)
     scores, rejected = job.work / "scores", job.work / "rejected"
     rejected.unlink(missing_ok=True)
 
