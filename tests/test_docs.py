@@ -83,7 +83,7 @@ def test_links_and_paths_in_the_template_s_documents_exist(document, defaults):
 @pytest.mark.tool("make")
 def test_emitted_readme_gives_the_commands_of_those_who_have_no_make(defaults, tmp_path):
     shutil.copytree(defaults.path, tmp_path / "project")
-    told = block((defaults.path / "README.md").read_text(encoding="utf-8"), "bash", 3)
+    told = block((defaults.path / "README.md").read_text(encoding="utf-8"), "bash", 2)
     sections = dict(re.findall(r"^# make ([^\n]+)\n(.*?)(?=^# make|\Z)", told, re.DOTALL | re.MULTILINE))
 
     assert list(sections) == ["setup", "run", "serve", "test"]
