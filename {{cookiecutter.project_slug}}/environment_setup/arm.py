@@ -1,3 +1,4 @@
+{% set keeps = cookiecutter.deploy_webapp or cookiecutter.aks != "none" %}
 """Deploy the ARM templates: `plan` shows what would change, `deploy` does it.
 
 RESOURCE_GROUP, WORKSPACE_NAME, BASE_NAME and LOCATION say where, the parameters files the rest. What models are
@@ -11,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from environment_setup.azure_cli import az, program, setting, show, variable
-from environment_setup.names import WEB_APP, WORKSPACE, belongs, check, contents, find
-from environment_setup.notices import notices
+from environment_setup.names import {{ "WEB_APP, " if cookiecutter.deploy_webapp }}WORKSPACE, belongs, check, contents, find, notices
 
 TEMPLATES = Path(__file__).parent / "arm-templates"
+{% if cookiecutter.aks != "none" %}
 CLUSTER = "Microsoft.ContainerService/managedClusters"
+{% endif %}
 NAMED_BY = {"aci": "ACI_DEPLOYMENT_NAME", "web-app": "WEBAPP_DEPLOYMENT_NAME", "aks": "AKS_COMPUTE_NAME"}
 
 
@@ -28,16 +30,9 @@ def template(name: str, *parameters: str) -> list[str]:
     ]
 
 
-def targets(resources: list[dict[str, Any]]) -> list[list[str]]:
+def targets({{ "resources: list[dict[str, Any]]" if keeps }}) -> list[list[str]]:
     """Return the templates of what models are deployed to."""
-    chosen = [template("aci")] if wanted("aci") else []
-    if app := wanted("web-app"):
-        chosen.append(template("web-app", f"webAppName={app}", *image(find(resources, WEB_APP, app))))
-    if cluster := wanted("aks"):
-        kept = nodes(find(resources, CLUSTER, cluster))
-        namespace = variable("{{ cookiecutter.__aks_namespace }}")
-        chosen.append(template("aks", f"clusterName={cluster}", f"namespace={namespace}", *kept))
-    return chosen
+    return [template(name{{ ", *own(name, resources)" if keeps }}) for name in NAMED_BY if wanted(name)]
 
 
 def wanted(name: str) -> str:
@@ -51,22 +46,43 @@ def given(name: str, parameter: str) -> Any:
     return parameters.get(parameter, {}).get("value")
 
 
+{% if keeps %}
+def own(name: str, resources: list[dict[str, Any]]) -> list[str]:
+    """Return the parameters that only this template has."""
+    called = wanted(name)
+{% if cookiecutter.deploy_webapp %}
+    if name == "web-app":
+        return [f"webAppName={called}", *image(find(resources, WEB_APP, called))]
+{% endif %}
+{% if cookiecutter.aks != "none" %}
+    if name == "aks":
+        namespace = variable("{{ cookiecutter.__aks_namespace }}")
+        return [f"clusterName={called}", f"namespace={namespace}", *nodes(find(resources, CLUSTER, called))]
+{% endif %}
+    return []
+
+
 def ask(path: str, version: str) -> dict[str, Any]:
     properties: dict[str, Any] = az("rest", "--method", "get", "--url", f"{path}?api-version={version}")["properties"]
     return properties
 
 
+{% endif %}
+{% if cookiecutter.deploy_webapp %}
 def image(app: dict[str, Any] | None) -> list[str]:
     """Return the parameter that keeps the image a Web App runs: deploying it again must not take a model away."""
     return [f"image={ask(app['id'] + '/config/web', '2024-11-01').get('linuxFxVersion') or ''}"] if app else []
 
 
+{% endif %}
+{% if cookiecutter.aks != "none" %}
 def nodes(cluster: dict[str, Any] | None) -> list[str]:
     """Return the parameter that keeps the nodes a cluster has: deploying it again must not stop what runs on them."""
     pools = ask(cluster["id"], "2026-05-01")["agentPoolProfiles"] if cluster else []
     return [f"nodes={pool['count']}" for pool in pools if pool["name"] == "system"]
 
 
+{% endif %}
 def plan(group: str, resources: list[dict[str, Any]] | None) -> None:
     """Show what would change, if every name can be had."""
     check(setting("BASE_NAME"), wanted("web-app"), group, setting("PROJECT"), resources)
@@ -78,7 +94,7 @@ def plan(group: str, resources: list[dict[str, Any]] | None) -> None:
         level = () if there else ("--validation-level", "Template")
         what_if = ("deployment", "group", "what-if", "--resource-group", group)
         show(*what_if, *template("cloud-environment", f"workspaceName={setting('WORKSPACE_NAME')}"))
-        for words in targets(resources):
+        for words in targets({{ "resources" if keeps }}):
             show(*what_if, *words, *level)
     unassigned = any(wanted(name) and not given(name, "assignRoles") for name in NAMED_BY)
     for sentence in notices(given("cloud-environment", "registrySku") == "Premium", unassigned):
@@ -91,7 +107,7 @@ def deploy(group: str, resources: list[dict[str, Any]] | None) -> None:
         tags = ("--tags", f"project={setting('PROJECT')}")
         az("group", "create", "--name", group, "--location", setting("LOCATION"), *tags)
     environment = template("cloud-environment", f"workspaceName={setting('WORKSPACE_NAME')}")
-    for words in [environment, *targets(resources or [])]:
+    for words in [environment, *targets({{ "resources or []" if keeps }})]:
         show("deployment", "group", "create", "--output", "table", "--resource-group", group, *words)
 
 

@@ -1,4 +1,4 @@
-"""Names that no two resources in the world may share: *Plan* asks whether they are free, before anybody approves."""
+"""What *Plan* says before anybody approves: names that are taken, since the world shares them, and what costs more."""
 
 import json
 import re
@@ -14,6 +14,7 @@ API = {  # versions as the templates have them
     VAULT: "2026-02-01",
     WEB_APP: "2024-11-01",
 }
+PRICES = "https://azure.microsoft.com/pricing/details/container-registry/"
 Resource = dict[str, Any]
 
 
@@ -84,3 +85,10 @@ def recovery(vault: str, group: str, location: str, project: str, exists: bool) 
     recover = f"`az keyvault recover --name {vault}` recovers it"
     create = f"`az group create --name {group} --location {location} --tags project={project}`, then "
     return recover if exists else create + recover
+
+
+def notices(premium: bool, unassigned: bool) -> list[str]:
+    """Return what to say of the registry's price, and of targets that pull and are not given the role for it."""
+    price = f"ACI asks for a Premium container registry, which costs more than a Standard one: {PRICES}"
+    roles = "Before the first release, somebody who may give roles gives AcrPull, as docs/infrastructure.md shows."
+    return [sentence for sentence, holds in ((price, premium), (roles, unassigned)) if holds]

@@ -22,8 +22,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from environment_setup.azure_cli import AzureError, az, program, setting, variable
-from environment_setup.names import WORKSPACE, belongs, check, contents, find
-from environment_setup.notices import notices
+from environment_setup.names import WORKSPACE, belongs, check, contents, find, notices
 
 # What builds run: a plan can only be applied by the version that made it. Hosted images have none since ubuntu-24.04
 # (actions/runner-images#9848). The digest is that of linux_amd64 in HashiCorp's list for this version.
