@@ -98,5 +98,5 @@ def test_the_guide_says_what_it_depends_on(cookies_session, answers):
     guide = " ".join((bake(cookies_session, answers).path / "docs" / "azure-pipelines.md").read_text("utf-8").split())
 
     assert "finds it by its pipeline's name, `diabetes-regression-ci`." in guide
-    assert "| the end of a build starts `diabetes-regression-batch-scoring` |" in guide
-    assert "| Azure DevOps tells a job about a build and its artifacts |" in guide
+    assert "The end of that build starts what comes after it" in guide
+    assert "*See whether the build handed one on* succeeds" in guide

@@ -75,10 +75,8 @@ def main() -> None:
         texts = {name: (ROOT / name).read_bytes().decode() for name in DOCKERFILES if (ROOT / name).exists()}
         new = {name: pinned(name, text) for name, text in texts.items()}
         changed = [name for name in texts if new[name] != texts[name]]
-        for name in changed:
-            (ROOT / f"{name}.new").write_bytes(new[name].encode())
-        for name in changed:  # each whole, and none before all are known
-            (ROOT / f"{name}.new").replace(ROOT / name)
+        for name in changed:  # none before all are known
+            (ROOT / name).write_bytes(new[name].encode())
         print(f"Pinned anew: {', '.join(changed)}." if changed else "Every base image has the digest of its tag.")
 
 

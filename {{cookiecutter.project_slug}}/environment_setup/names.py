@@ -1,8 +1,4 @@
-"""What *Plan* asks and says before anybody approves.
-
-It asks whether names are free that no two resources in the world may share, and says what costs more and what a person
-has to do.
-"""
+"""What *Plan* says before anybody approves: names that are taken, since the world shares them, and what costs more."""
 
 import json
 import re

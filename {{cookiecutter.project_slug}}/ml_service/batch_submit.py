@@ -11,7 +11,7 @@ from {{ cookiecutter.package_name }}.choose import add_choice, choose
 from {{ cookiecutter.package_name }}.program import UserError
 from {{ cookiecutter.package_name }}.registry import Version
 
-from . import batch_pipeline, batch_settings, judged
+from . import batch_pipeline, batch_settings, judged, model_of_build
 from .batch_settings import BatchSettings
 from .program import parser, persist, program
 from .submit import run_published, submit_once
@@ -27,7 +27,7 @@ def choose_version(workspace: Workspace, settings: BatchSettings, chosen: argpar
     if chosen.model:
         if named := chosen.model_version or chosen.model_tag_name or chosen.model_tag_value:
             raise UserError(f"--model is {chosen.model}, and {named} is asked for, too: give one of them.")
-        return judged.find(client, judged.read(chosen.model))
+        return judged.find(client, model_of_build.read(chosen.model))
     chosen.model_name = chosen.model_name or settings.model_name
     return choose(client, chosen)
 

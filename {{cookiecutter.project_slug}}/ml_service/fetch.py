@@ -5,7 +5,7 @@ from pathlib import Path
 
 from {{ cookiecutter.package_name }} import golden_rows
 
-from . import judged, settings
+from . import judged, model_of_build, settings
 from .program import parser, persist, program
 from .workspace import get_workspace, mlflow_client
 
@@ -18,7 +18,7 @@ def main() -> None:
     arguments.add_argument("--output", default="outputs/serving", type=Path, help="folder to write to (%(default)s)")
     chosen = arguments.parse_args()
     with program(chosen.debug):
-        wanted = judged.read(chosen.model)
+        wanted = model_of_build.read(chosen.model)
         build = settings.read()
         client = persist(lambda: mlflow_client(get_workspace(build)))
         version = persist(lambda: judged.find(client, wanted))

@@ -3,51 +3,28 @@
 Nothing else is deployed, whatever was registered since.
 """
 
+import json
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 from mlflow import MlflowClient
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, ValidationError
 
 from {{ cookiecutter.package_name }} import registry
-from {{ cookiecutter.package_name }}.program import UserError, invalid, write_text
+from {{ cookiecutter.package_name }}.program import UserError, write_text
 from {{ cookiecutter.package_name }}.registry import Version
 
 from . import settings
 from .program import parser, persist, program
-from .settings import Word
 from .workspace import get_workspace, mlflow_client
 
 log = logging.getLogger(__name__)
 FILE = Path("model.json")
 
 
-class Judged(BaseModel):
-    """A version, and whether the build registered it: otherwise it was the champion, and stays it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    name: Word
-    version: PositiveInt
-    registered: bool
-    metrics: dict[str, FiniteFloat]
-    model_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    workspace: str
-
-
-def write(path: Path, judged: Judged) -> None:
-    write_text(path, judged.model_dump_json(indent=2) + "\n")
-
-
-def read(path: Path) -> Judged:
-    """Read model.json, or say what is wrong with it."""
-    try:
-        return Judged.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing: `python -m ml_service.wait` writes it.") from error
-    except ValidationError as error:
-        raise invalid(path, error) from error
+def write(path: Path, judged: dict[str, Any]) -> None:
+    """Write a version, and whether the build registered it: otherwise it was the champion, and stays it."""
+    write_text(path, json.dumps(judged, indent=2) + "\n")
 
 
 def in_service(client: MlflowClient, name: str, number: int) -> Version:
@@ -60,10 +37,10 @@ def in_service(client: MlflowClient, name: str, number: int) -> Version:
     return version
 
 
-def find(client: MlflowClient, judged: Judged) -> Version:
+def find(client: MlflowClient, judged: dict[str, Any]) -> Version:
     """Return the version that was judged, or raise if it was withdrawn, or is another one of the same number."""
-    version = in_service(client, judged.name, judged.version)
-    if version.tags.get("model_digest") != judged.model_digest:
+    version = in_service(client, judged["name"], judged["version"])
+    if version.tags.get("model_digest") != judged["model_digest"]:
         raise UserError(f"In this workspace, {version} is not what model.json is about: was it judged in another one?")
     return version
 
@@ -83,7 +60,7 @@ def main() -> None:
         champion = in_service(client, champion.name, champion.number)
         named = {"name": champion.name, "version": champion.number, "workspace": azure.workspace}
         told = {**named, "registered": False, "metrics": {}, "model_digest": champion.tags["model_digest"]}
-        write(chosen.output, Judged.model_validate(told))
+        write(chosen.output, told)
         log.info("The champion is %s.", champion)
 
 

@@ -66,12 +66,14 @@ def has_model(build: str) -> bool:
     return ARTIFACT in [one.get("name") for one in artifacts]
 
 
-def read() -> dict[str, Any]:
+def read(file: Path = FILE) -> dict[str, Any]:
     """Return what model.json holds, or say what is wrong with it."""
     try:
-        content = json.loads(FILE.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{file} is missing: `python -m ml_service.wait` writes it.") from error
     except ValueError as error:
-        raise UserError(f"{FILE} is not JSON: {error}. Name another build.") from error
+        raise UserError(f"{file} is not JSON: {error}. Name another build.") from error
     content = content if isinstance(content, dict) else {}
     right: dict[str, Callable[[Any], Any]] = {
         "name": lambda value: isinstance(value, str) and NAME.fullmatch(value),
@@ -82,7 +84,7 @@ def read() -> dict[str, Any]:
     }
     for key, is_right in right.items():
         if not is_right(content.get(key)):
-            raise UserError(f"{FILE} says {shown(content.get(key))} for {key}, which cannot be. Name another build.")
+            raise UserError(f"{file} says {shown(content.get(key))} for {key}, which cannot be. Name another build.")
     return content
 
 

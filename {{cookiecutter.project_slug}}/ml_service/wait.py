@@ -1,13 +1,6 @@
 """Wait for the run of this build, and write model.json: the version that is to serve.
 
-What happens, and how it ends::
-
-    registered               exit 0, model.json names the new version
-    not registered           exit 0, a warning with the reason, model.json names the champion
-    the same, no champion    exit 0, two sentences, no model.json
-    failed, none or several  exit 1, one sentence
-
-It can be stopped and started again at any time.
+It can be stopped and started again at any time. docs/getting-started.md says how it ends.
 """
 
 import argparse
@@ -29,7 +22,6 @@ from {{ cookiecutter.package_name }}.pipeline import TRAINING
 from {{ cookiecutter.package_name }}.program import UserError
 
 from . import judged, settings
-from .judged import Judged
 from .program import parser, persist, program, quote
 from .published import published
 from .settings import Settings
@@ -158,8 +150,7 @@ def main() -> None:
         build = settings.read()
         outcome = wait(build, chosen.run_id, chosen.every)
         if outcome.version is not None:
-            told = outcome.model_dump(exclude={"reason"}) | {"workspace": build.workspace}
-            judged.write(chosen.output, Judged.model_validate(told))
+            judged.write(chosen.output, outcome.model_dump(exclude={"reason"}) | {"workspace": build.workspace})
         tell(outcome)
 
 

@@ -16,7 +16,7 @@ def test_files_that_azure_refuses_in_passing_are_fetched(monkeypatch: pytest.Mon
     refused.__cause__ = ConnectionError("too many 503 error responses")
     fetched = Mock(side_effect=[refused, None])
     monkeypatch.setattr("ml_service.fetch.golden_rows.fetch", fetched)
-    for name in ("judged.read", "judged.find", "settings.read", "get_workspace", "mlflow_client"):
+    for name in ("model_of_build.read", "judged.find", "settings.read", "get_workspace", "mlflow_client"):
         monkeypatch.setattr(f"ml_service.fetch.{name}", Mock())
     monkeypatch.setattr(program, "PAUSE", 0)
     monkeypatch.setattr("sys.argv", ["fetch"])
