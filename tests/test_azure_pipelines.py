@@ -161,9 +161,11 @@ def test_variables_and_their_group_are_disjoint_and_complete(project):
     for program in (project.path / "ml_service").glob("*.py"):
         defined |= set(re.findall(r"task.setvariable variable=([A-Z_]+)\]", program.read_text("utf-8")))
     settings = set(re.findall(r"^([A-Z_]+)=", (project.path / ".env.example").read_text("utf-8"), re.MULTILINE))
-    programs = (file for room in ("deployment", "environment_setup") for file in (project.path / room).glob("*.py"))
+    programs = (file for room in ("deployment", "environment_setup") for file in (project.path / room).rglob("*.py"))
     for program in programs:
         settings |= set(re.findall(r"setting\([\"']([A-Z0-9_]+)[\"']\)", program.read_text("utf-8")))
+        of_aks = re.search(r'^NAMESPACE, HOST = "(\w+)", "(\w+)"', program.read_text("utf-8"), re.MULTILINE)
+        settings |= set(of_aks.groups() if of_aks else ())
         defined |= set(re.findall(r"task.setvariable variable=([A-Z_]+)", program.read_text("utf-8")))
     if project.answers["infrastructure"] == "terraform":
         settings |= {"BASE_NAME", "LOCATION"}  # which win over terraform.tfvars
@@ -229,17 +231,20 @@ def test_the_guide_gives_the_branch_policy_the_paths_of_the_file(project):
 def test_the_guide_makes_environments_and_the_canary_s_host_before_they_are_used(project):
     pipelines, guide = project.path / ".pipelines", project.path / "docs" / "azure-pipelines.md"
     used = names_in(pipelines, r"environment: \$\{\{ variables\.PROJECT \}\}(-[\w-]+)(?: #.*)?$")
+    used |= {f"-{target.replace('_', '')}" for target in names_in(pipelines, r"^    target: (\w+)$")}
     steps, _, later = guide.read_text("utf-8").partition("## The variable group")
     made = later.partition("### Approvals")[2].partition("\n## ")[0]
 
     assert {name for name in used if f"`{project.answers['project_slug']}{name}`" in made} == used
     assert ("(#approvals)" in steps) == bool(used)
-    assert "K8S_AB_HOST=" not in later, "a release would have nobody to ask"
-    if project.answers["aks"] == "canary":
-        steps, _, last = (project.path / "docs" / "deployment.md").read_text("utf-8").partition("\n7. ")
-        assert "azure-pipelines.md#approvals" in steps
-        assert "--name K8S_AB_HOST" in last.partition("\n## ")[0]
-        assert "--name K8S_AB_HOST" not in steps
+    host = project.answers["__aks_host"]
+    assert f"{host}=" not in later, "a release would have nobody to ask"
+    if project.answers["aks"] != "none":
+        number = 7 if project.answers["aks"] == "canary" else 6
+        steps, _, last = (project.path / "docs" / "deployment.md").read_text("utf-8").partition(f"\n{number}. ")
+        assert ("azure-pipelines.md#approvals" in steps) == (number == 7)
+        assert f"--name {host}" in last.partition("\n## ")[0]
+        assert f"--name {host}" not in steps
 
 
 def test_pipelines_start_when_they_should(project):
@@ -280,7 +285,7 @@ def test_what_a_person_may_choose_is_in_the_guide_and_can_be_left_alone(defaults
 def pipeline(baked, root, file=".pipelines/ci.yml", **parameters):
     """Return an expanded pipeline's variables and its jobs by name."""
     made = Expansion(root).pipeline(file, parameters, PREDEFINED, groups(baked.answers))
-    return made["variables"], {job["job"]: job for stage in made["stages"] for job in stage["jobs"]}
+    return made["variables"], {job.get("job") or job["deployment"]: job for stage in made["stages"] for job in stage["jobs"]}
 
 
 def test_a_pull_request_asks_azure_for_nothing(defaults):

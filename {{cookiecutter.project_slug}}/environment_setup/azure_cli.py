@@ -42,7 +42,6 @@ def az(*words: str, seconds: float = 3600) -> Any:
         raise AzureError(f"az {' '.join(words[:3])} did not answer JSON: {ended.stdout.strip()[:200]!r}") from error
 
 
-{% if cookiecutter.deploy_webapp %}
 def text(*words: str, seconds: float = 60) -> str:
     """Return what a command prints, such as somebody's log; blank if it fails."""
     try:
@@ -52,7 +51,6 @@ def text(*words: str, seconds: float = 60) -> str:
     return "" if ended.returncode else ended.stdout
 
 
-{% endif %}
 def show(*words: str, seconds: float = 3600) -> None:
     """Run a command that prints for people."""
     if run(*words, seconds=seconds, captures=False).returncode:
