@@ -285,7 +285,8 @@ def test_what_a_person_may_choose_is_in_the_guide_and_can_be_left_alone(defaults
 def pipeline(baked, root, file=".pipelines/ci.yml", **parameters):
     """Return an expanded pipeline's variables and its jobs by name."""
     made = Expansion(root).pipeline(file, parameters, PREDEFINED, groups(baked.answers))
-    return made["variables"], {job.get("job") or job["deployment"]: job for stage in made["stages"] for job in stage["jobs"]}
+    jobs = [job for stage in made["stages"] for job in stage["jobs"]]
+    return made["variables"], {job.get("job") or job["deployment"]: job for job in jobs}
 
 
 def test_a_pull_request_asks_azure_for_nothing(defaults):

@@ -154,9 +154,10 @@ def test_a_file_at_which_the_program_dies_keeps_no_other_from_being_scored_and_i
     assert "scored last" not in scoring.run(output)
 
 
-def test_a_disk_that_fills_up_is_told_and_leaves_no_half_file(scoring, big, tmp_path):
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_disk_that_fills_up_is_told_and_leaves_no_half_file(scoring, big, tmp_path, ending):
     output = tmp_path / "out"
-    command = list(map(str, scoring.command(output)))
+    command = list(map(str, scoring.command(output, "--format", ending)))
 
     ended = subprocess.run(
         command,
@@ -173,7 +174,7 @@ def test_a_disk_that_fills_up_is_told_and_leaves_no_half_file(scoring, big, tmp_
     assert "Traceback" not in ended.stderr
     assert len(list((output / "records").iterdir())) == FILES
     assert not [path for path in output.rglob("*") if "zz" in path.name]
-    assert "100 of these files were scored before" in scoring.run(output)
+    assert "100 of these files were scored before" in scoring.run(output, "--format", ending)
 
 
 FULL = """

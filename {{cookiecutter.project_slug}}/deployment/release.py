@@ -1,18 +1,8 @@
 """Make a target serve a scoring image, and prove it; where that fails, what served before is put back.
 
-How it ends::
-
-    it serves the image and its settings already        exit 0, nothing is changed
-    a later build released what it serves               exit 1, nothing is changed
-    it answers as this image, and predicts              exit 0
-    it does not, or cannot be set                       exit 1, what served before is put back, and seen to answer
-    the same, and nothing was there before              exit 1, what this left is removed
-    the same, and another build has set it meanwhile    exit 1, that is left alone
-    putting back fails                                  exit 1, the last line says what is known
-    canceled                                            exit 130, the last line says what may serve
-
-`same` changes nothing: it tells whether the image serves already, and counts it as this build's if so. model.json says
-which version must answer; RELEASE_BUILD never replaces a later build unless GOING_BACK is true.
+docs/deployment.md has all the ways in which it can end. `same` changes nothing: it tells whether the image serves already,
+and counts it as this build's if so. model.json says which version must answer; RELEASE_BUILD never replaces a later build
+unless GOING_BACK is true.
 """
 
 import argparse

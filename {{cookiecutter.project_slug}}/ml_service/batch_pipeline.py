@@ -80,6 +80,7 @@ def steps(
         name=PUBLISH,
         command=[
             f"python -m {PACKAGE}.batch_publish",
+            *(flag(ROWS), given),
             *(flag(SCORED), scored.as_input(SCORED).as_download()),
             *(flag(PUBLISHED), published),
             f"--place {shlex.quote(settings.batch_output_path)} --datastore {target.name}",

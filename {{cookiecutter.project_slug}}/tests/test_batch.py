@@ -371,17 +371,20 @@ FOR_PARQUET = {"list": [1], "struct": {"a": 1}, "bytes": b"x", "duration": timed
 
 
 @pytest.mark.parametrize("kind", FOR_PARQUET)
-def test_what_csv_cannot_hold_is_in_the_scores_and_not_among_rejected_rows(
+def test_what_csv_cannot_hold_is_kept_in_parquet_and_fails_only_its_file_in_csv(
     service: Service, inputs: Path, tmp_path: Path, kind: str
 ) -> None:
     frame = pl.from_pandas(ROWS.head(3)).with_columns(pl.Series("more", [FOR_PARQUET[kind]] * 3))
     frame[1, FIRST] = None
     frame.write_parquet(inputs / "m.parquet")
+    write(ROWS, inputs / "z.parquet")
 
-    outcome = run(service, inputs, tmp_path / "out")
+    as_csv = run(service, inputs, tmp_path / "csv", ending=".csv")
+    kept = run(service, inputs, tmp_path / "out")
 
-    assert (outcome.records[0].rows, outcome.records[0].rejected) == (2, 1)
-    assert "more" not in read(tmp_path / "out" / "rejected" / "m.parquet.csv").columns
+    assert [record.rows for record in as_csv.records] == [0, 442]
+    assert as_csv.records[0].error.endswith("CSV cannot hold column more: leave out --format csv.")
+    assert [(record.rows, record.rejected) for record in kept.records] == [(2, 1), (442, 0)]
     assert read(tmp_path / "out" / "scores" / "m.parquet")["more"].to_list() == [FOR_PARQUET[kind]] * 2
 
 
@@ -536,15 +539,16 @@ def test_what_a_run_that_died_was_at_is_scored_last(
 
 
 def test_files_whose_names_are_odd_fail_alone_or_not_at_all(service: Service, inputs: Path, tmp_path: Path) -> None:
-    for name in ("a.csv", os.fsdecode(b"b\xff.csv"), f"c{'x' * 245}.CSV", "e.csv"):
+    not_utf8, long, too_long = os.fsdecode(b"b\xff.csv"), f"c{'x' * 245}.CSV", f"d{'x' * 250}.csv"
+    for name in ("a.csv", not_utf8, long, too_long, "e.csv"):
         ROWS.head(3).to_csv((inputs / name).open("w"), index=False)
 
     for skipped in (0, 3):
         outcome = run(service, inputs, tmp_path / "out")
 
-        assert [record.rows for record in outcome.records] == [3, 0, 3, 3]
+        assert [record.rows for record in outcome.records] == [3, 0, 3, 0, 3]
         assert outcome.skipped == skipped
-        with pytest.raises(UserError, match=r"cannot be read: .*surrogates not allowed"):
+        with pytest.raises(UserError, match=r"(?s)b\\xff.csv: this name is not UTF-8.*x.csv: this name is too long"):
             batch_output.check(outcome.records, max_rejected=1)
 
 
@@ -564,9 +568,13 @@ def test_repeated_features_are_numbers_whether_a_row_was_bad_or_not(
     write(whole, inputs / "a.csv")
     write(pd.concat([whole, whole.head(1).assign(**{FIRST: "x"})]), inputs / "b.csv")
 
-    run(service, inputs, tmp_path / "out", keep_features=True)
+    for ending in (".csv", ".parquet"):
+        run(service, inputs, tmp_path / ending, ending=ending, keep_features=True)
 
-    good, bad = sorted((tmp_path / "out" / "scores").iterdir())
+    scores = [pl.read_parquet(file) for file in sorted((tmp_path / ".parquet" / "scores").iterdir())]
+    assert scores[0].equals(scores[1])
+    assert set(scores[0].select(FEATURES).dtypes) == {pl.Float64}
+    good, bad = sorted((tmp_path / ".csv" / "scores").iterdir())
     assert good.read_bytes() == bad.read_bytes()
 
 
@@ -580,6 +588,7 @@ OWN = {
     "reasons": ("why it cannot", False),
     "number": (f"{FIRST} as a number", False),
     "twice": (FIRST, False),
+    "renamed": (f"{FIRST}_duplicated_0", True),
 }
 
 
@@ -637,11 +646,13 @@ def test_files_of_the_same_name_and_time_in_other_folders_are_others(service: Se
         os.utime(tmp_path / folder / "a.csv", (0, 0))
         outcome = run(service, tmp_path / folder, tmp_path / "out")
     (tmp_path / "two" / "a.csv").rename(tmp_path / "two" / "b.csv")
+    (tmp_path / "out" / "scores" / ".of-another-program").touch()
 
     renamed = run(service, tmp_path / "two", tmp_path / "out")
 
     assert (outcome.skipped, renamed.skipped) == (0, 0)
     assert (tmp_path / "out" / "scores" / "a.csv").read_bytes() == (tmp_path / "out" / "scores" / "b.csv").read_bytes()
+    assert batch_output.others(Output(tmp_path / "out"), renamed.records) == 1
 
 
 @pytest.mark.parametrize("kind", ["missing column", "gone"])
@@ -658,6 +669,18 @@ def test_a_file_that_goes_bad_leaves_no_scores_of_what_it_was(
 
         assert (outcome.records[0].rows, bool(outcome.records[0].error), outcome.skipped) == (0, True, 0)
         assert not list((tmp_path / "out" / "scores").iterdir())
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_the_other_format_is_written_on_demand(service: Service, inputs: Path, tmp_path: Path, ending: str) -> None:
+    write(ROWS, inputs / "a.csv")
+    write(ROWS, inputs / "a.parquet")
+
+    run(service, inputs, tmp_path / "out", ending=ending)
+
+    (same, other) = sorted((tmp_path / "out" / "scores").iterdir(), key=lambda file: len(file.name))
+    assert other.name.endswith(f".{'parquet' if ending == '.csv' else 'csv'}{ending}")
+    assert read(same)["score"].to_list() == read(other)["score"].to_list()
 
 
 def test_a_pattern_or_a_folder_names_files_by_their_place(service: Service, inputs: Path, tmp_path: Path) -> None:
@@ -705,6 +728,16 @@ def test_scores_never_become_inputs_nor_take_the_place_of_one(service: Service, 
             assert run(service, tmp_path / named, tmp_path / output).skipped == skipped
 
 
+def test_two_files_whose_scores_would_have_one_name_are_refused(service: Service, inputs: Path, tmp_path: Path) -> None:
+    write(ROWS, inputs / "a.csv")
+    write(ROWS, inputs / "a.csv.parquet")
+
+    with pytest.raises(UserError, match=r"a.csv and .*a.csv.parquet would both have their scores in .*a.csv.parquet:"):
+        run(service, inputs, tmp_path / "out", ending=".parquet")
+
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_program_says_what_it_did(
     workspace_with_champion: Workspace, inputs: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -731,7 +764,7 @@ def test_the_flags_decide_what_is_written_and_what_is_allowed(
     frame.loc[:4, FIRST] = None
     write(frame, inputs / "a.csv")
     words = ("batch", "--input", str(inputs), "--output", "out")
-    more = ("--max-rejected", "0.02", "--keep-features")
+    more = ("--max-rejected", "0.02", "--format", "parquet", "--keep-features")
 
     with pytest.raises(SystemExit, match="were rejected"):
         workspace_with_champion.call(*words)
@@ -741,8 +774,9 @@ def test_the_flags_decide_what_is_written_and_what_is_allowed(
         with pytest.raises(SystemExit):
             workspace_with_champion.call(*words, "--max-rejected", wrong)
 
-    assert FIRST in pl.read_csv("out/scores/a.csv").columns
+    assert FIRST in pl.read_parquet("out/scores/a.csv.parquet").columns
     assert "files were scored before" not in caplog.text
+    assert "1 more files of scores are there" in caplog.text
     told = capsys.readouterr().err
     assert "7 is not between 0 and 1" in told
     assert "nan is not between 0 and 1" in told

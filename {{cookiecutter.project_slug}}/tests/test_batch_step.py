@@ -104,7 +104,7 @@ def scored(workspace_with_champion: Workspace, inputs: Path, tmp_path: Path, mon
 def test_scores_are_published_in_a_folder_of_their_day_and_time(scored: Path, tmp_path: Path) -> None:
     place = batch_publish.dated(datetime(2026, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC))
 
-    summary = batch_publish.publish(scored, tmp_path / place, max_rejected=0.01, max_failed=0)
+    summary = batch_publish.publish(tmp_path / "inputs", scored, tmp_path / place, max_rejected=0.01, max_failed=0)
 
     assert place == Path("2026-03-04/05_06_07_089")
     assert (summary["files"], summary["rows"], summary["rejected"]) == (2, 99, 1)
@@ -115,18 +115,20 @@ def test_scores_are_published_in_a_folder_of_their_day_and_time(scored: Path, tm
 
 
 def test_an_input_without_a_record_has_failed_but_one_that_came_meanwhile_has_not(
-    scored: Path, inputs: Path, tmp_path: Path
+    scored: Path, inputs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     (inputs / "late.csv").touch()
     (scored / "given.json").write_text('["a/part.0.csv", "b/part.0.csv", "lost.csv"]', encoding="utf-8")
 
     with pytest.raises(UserError, match=r"1 of 3 files could not be scored:\nlost\.csv was not scored"):
-        batch_publish.publish(scored, tmp_path / "one", max_rejected=1, max_failed=0)
+        batch_publish.publish(inputs, scored, tmp_path / "one", max_rejected=1, max_failed=0)
     for allowed in (1, -1):
-        summary = batch_publish.publish(scored, tmp_path / str(allowed), max_rejected=1, max_failed=allowed)
+        summary = batch_publish.publish(inputs, scored, tmp_path / str(allowed), max_rejected=1, max_failed=allowed)
 
         assert (summary["files"], summary["rows"], list(summary["failed"])) == (3, 99, ["lost.csv"])  # type: ignore[call-overload]
         assert json.loads((tmp_path / str(allowed) / "records" / "lost.csv.json").read_text("utf-8"))["error"]
+    assert "Arrived meanwhile, not scored: late.csv." in caplog.text
 
 
 def test_what_is_given_is_listed_before_the_first_file_is_scored(
@@ -153,8 +155,8 @@ def test_a_file_whose_scores_or_rejected_rows_are_gone_or_cut_short_has_failed(
         path.write_bytes(content[:left])
 
     with pytest.raises(UserError, match=r"1 of 2 files could not be scored:\nb/part.0.csv was scored, but"):
-        batch_publish.publish(scored, tmp_path / "one", max_rejected=1, max_failed=0)
-    summary = batch_publish.publish(scored, tmp_path / "two", max_rejected=1, max_failed=1)
+        batch_publish.publish(inputs, scored, tmp_path / "one", max_rejected=1, max_failed=0)
+    summary = batch_publish.publish(inputs, scored, tmp_path / "two", max_rejected=1, max_failed=1)
 
     assert (summary["rows"], list(summary["failed"])) == (50, ["b/part.0.csv"])  # type: ignore[call-overload]
     assert not list((tmp_path / "two").glob("*/b/*.csv"))
@@ -185,7 +187,7 @@ def test_the_summary_is_written_last(scored: Path, inputs: Path, tmp_path: Path)
     (target / "scores").touch()
 
     with pytest.raises(OSError, match="scores"):
-        batch_publish.publish(scored, target, max_rejected=1, max_failed=0)
+        batch_publish.publish(inputs, scored, target, max_rejected=1, max_failed=0)
 
     assert not (target / "summary.json").exists()
 
@@ -199,7 +201,7 @@ def test_a_record_names_its_file_and_its_model_as_every_node_knows_them(scored: 
 
 def test_too_many_rejected_rows_publish_nothing(scored: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="were rejected"):
-        batch_publish.publish(scored, tmp_path / "published", max_rejected=0.001, max_failed=0)
+        batch_publish.publish(tmp_path / "inputs", scored, tmp_path / "published", max_rejected=0.001, max_failed=0)
 
     assert not (tmp_path / "published").exists()
 
@@ -217,7 +219,7 @@ def test_scores_of_several_versions_or_none_are_refused(
             path.write_text(json.dumps({**record, **change}), encoding="utf-8")
 
     with pytest.raises(UserError, match=said):
-        batch_publish.publish(scored, tmp_path / "published", max_rejected=1, max_failed=0)
+        batch_publish.publish(tmp_path / "inputs", scored, tmp_path / "published", max_rejected=1, max_failed=0)
 
 
 PLACES = {

@@ -90,12 +90,16 @@ def rewrite(path: str, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
+        pytest.param(None, f"has no metric '{METRIC}'", id="absent"),
         pytest.param(float("nan"), rf"metrics\.{METRIC}: .*finite", id="nan"),
         pytest.param("low", rf"metrics\.{METRIC}: .*number", id="text"),
+        pytest.param(123.0, f"says {METRIC} 123, but the model beside it has", id="untrue"),
     ],
 )
 def test_a_metric_that_cannot_be_trusted_is_an_error(workspace_with_champion: Workspace, value: Any, said: str) -> None:
-    rewrite("candidate/metrics.json", metrics={METRIC: value})
+    measured = json.loads(Path("candidate/metrics.json").read_text(encoding="utf-8"))["metrics"]
+    del measured[METRIC]
+    rewrite("candidate/metrics.json", metrics=measured if value is None else {**measured, METRIC: value})
 
     with pytest.raises(SystemExit, match=said):
         workspace_with_champion.step("evaluate")
@@ -125,7 +129,7 @@ def test_a_champion_that_cannot_score_the_rows_is_an_error_with_a_remedy(workspa
     description["columns"][0]["name"] = "renamed"
     rewrite("candidate/model/schema.json", **description)
 
-    with pytest.raises(SystemExit, match=r"version 1 of .* cannot score the held-out rows.*withdraw it"):
+    with pytest.raises(SystemExit, match=r"version 1 of .* cannot score the held-out rows.*Withdraw it"):
         workspace_with_champion.step("evaluate")
     workspace_with_champion.step("evaluate", "--run-evaluation", "false")
 

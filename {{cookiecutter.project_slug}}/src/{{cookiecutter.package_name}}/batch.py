@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import batch_output, golden_rows, registry, scoring, tracking
-from .batch_input import Found, find
+from .batch_input import FORMATS, Found, find, shown
 from .batch_output import Output, Record
 from .choose import add_choice, choose
 from .program import UserError, program
@@ -42,7 +42,8 @@ def run(service: Service, named: str, output: Output, overwrite: bool = False) -
         summary.unlink(missing_ok=True)
     last = batch_output.interrupted(output) & files.keys()  # a corrupt file can end the program, and is to end no other
     if last:
-        log.info("A run began these and did not finish them, so they are scored last: %s.", ", ".join(sorted(last)))
+        told = ", ".join(sorted(map(shown, last)))
+        log.info("A run began these and did not finish them, so they are scored last: %s.", told)
     began, records, skipped, rows = time.monotonic(), [], 0, 0
     for file in sorted(files, key=last.__contains__):
         record = batch_output.wanted(service, output, files[file], file)
@@ -57,8 +58,12 @@ def inputs(searched: Found, output: Output) -> dict[str, Path]:
     """Return files by their place, or raise if scores would take the place of one, or be one."""
     folder, files = searched.folder, searched.files
     found = {source.relative_to(folder).as_posix(): source for source in files}
+    written: dict[Path, Path] = {}
     for file, source in found.items():
-        if output.scores(file).resolve() == source.resolve():
+        scores = output.scores(file)
+        if (other := written.setdefault(scores, source)) is not source:
+            raise UserError(f"{other} and {source} would both have their scores in {scores}: score them apart.")
+        if scores.resolve() == source.resolve():
             raise UserError(f"{source} would be replaced by its scores: choose another folder for them.")
     # a pattern that is not recursive matches nothing as deep as scores lie
     if searched.recursive and output.folder.resolve().is_relative_to(folder.resolve()):
@@ -86,6 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", required=True, help="file, folder or quoted pattern")
     parser.add_argument("--output", required=True, type=Path, help="folder for the scores")
+    parser.add_argument("--format", choices=[form[1:] for form in FORMATS], help="format of the scores (the input's)")
     parser.add_argument("--keep-features", action="store_true", help="repeat the model's columns beside the scores")
     parser.add_argument("--overwrite", action="store_true", help="score what is recorded, too")
     parser.add_argument(
@@ -94,7 +100,7 @@ def main() -> None:
     add_choice(parser)
     arguments = parser.parse_args()
 
-    output = Output(arguments.output, arguments.keep_features)
+    output = Output(arguments.output, arguments.format and f".{arguments.format}", arguments.keep_features)
     inputs(find(arguments.input), output)  # before a model is fetched
     service = load_chosen(arguments)
     report(output, run(service, arguments.input, output, arguments.overwrite), arguments.max_rejected)
@@ -114,7 +120,9 @@ def report(output: Output, outcome: Outcome, max_rejected: float) -> None:
     log.info("%.2f s: %s rows a second.", seconds, f"{now / seconds:,.0f}")
     log.info("Rejected: %s rows.", f"{rejected:,}")
     log.info("Scores: %s", (output.folder / "scores").resolve())
-    batch_output.conclude(output.folder, records, skipped=skipped, seconds=round(seconds, 3))
+    if others := batch_output.others(output, records):
+        log.info("%d more files of scores are there, of inputs or a format that this run did not have.", others)
+    batch_output.conclude(output.folder, records, skipped=skipped, others=others, seconds=round(seconds, 3))
     batch_output.check(records, max_rejected)
 
 

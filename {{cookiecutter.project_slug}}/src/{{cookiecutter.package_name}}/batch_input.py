@@ -15,7 +15,8 @@ FORMATS = (".csv", ".parquet")
 MAGIC = frozenset("*?[")
 ROWS_AT_ONCE = 100_000
 BYTES_AT_ONCE = 2**24
-ROW = "row"  # the column with the number of a row
+# What is added to the columns of a file: the number of a row, what the model says, and which model; or why it cannot.
+ROW, SCORE, LABEL, MODEL, VERSION, REASON = "row", "score", "label", "model_name", "model_version", "reason"
 # Columns on the way; number() names more of them.
 USABLE, WHY = "row can be scored", "why it cannot"
 
@@ -84,14 +85,20 @@ def form(path: Path) -> str:
     return path.suffix.lower()
 
 
+def shown(name: Path | str) -> str:
+    """Return a name as it can be printed, whatever its bytes are."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
 def scan(source: Path, columns: tuple[str, ...], added: tuple[str, ...], as_text: bool = False) -> pl.LazyFrame:
     """Return the rows of a file, not read yet, each with its number and whether it is usable.
 
     Beside the file's own columns are those of the model as numbers. In a CSV file a value that is no number is an
     error, which is fast; with ``as_text``, only its row is not usable. Other columns are kept as they are written.
     """
+    if shown(source) != str(source):
+        raise UnreadableError(f"{shown(source)}: this name is not UTF-8: rename the file.")
     with reading(source):
-        str(source).encode()  # polars takes no other names
         if form(source) == ".csv":
             types = {} if as_text else dict.fromkeys(columns, pl.Float64)
             frame = pl.scan_csv(source, glob=False, infer_schema=False, schema_overrides=types)
@@ -112,10 +119,16 @@ def check(source: Path, schema: pl.Schema, columns: tuple[str, ...], added: tupl
     for name in columns:
         if not (schema[name].is_numeric() or schema[name] == pl.String):
             raise UnreadableError(f"{source}: column {name} holds {schema[name]}, not numbers.")
-    if twice := [name for name in columns if f"{name}_duplicated_0" in schema]:  # as polars calls the second
+    if twice := [name for name in columns if f"{name}_duplicated_0" in schema and header(source).count(name) > 1]:
         raise UnreadableError(f"{source} has column {', '.join(twice)} more than once: leave one.")
     if taken := [name for name in (*added, USABLE, WHY, *map(number, columns)) if name in schema]:
         raise UnreadableError(f"{source} has a column {', '.join(taken)} already, which scoring adds: rename it.")
+
+
+def header(source: Path) -> tuple[str, ...]:
+    """Return the names in a CSV file as they are written: polars gives another one to what is there twice."""
+    with reading(source):
+        return pl.read_csv(source, glob=False, has_header=False, n_rows=1, infer_schema=False).row(0)
 
 
 @contextmanager
@@ -123,7 +136,7 @@ def reading(source: Path) -> Iterator[None]:
     """Turn what is wrong with a file into an `UnreadableError`: polars panics where bytes were changed."""
     try:
         yield
-    except (PolarsError, PanicException, OSError, UnicodeError) as error:
+    except (PolarsError, PanicException, OSError) as error:
         raise UnreadableError(f"{source} cannot be read: {str(error).partition(chr(10))[0]}.") from error
 
 

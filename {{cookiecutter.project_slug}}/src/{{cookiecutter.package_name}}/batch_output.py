@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from polars.exceptions import PolarsError
 
-from .batch_input import UnreadableError
+from .batch_input import UnreadableError, form, hidden, shown
 from .program import UserError, write_text
 from .score_file import Job, move, score_file
 from .scoring import Service
 
 SUMMARY = "summary.json"
 UNFINISHED, BEGUN = ".unfinished-", "file"
-A_DAY = 24 * 60 * 60  # seconds
+A_DAY, LONGEST_NAME = 24 * 60 * 60, 255  # seconds, bytes
 
 
 class Record(NamedTuple):
@@ -44,16 +44,21 @@ class Output(NamedTuple):
     """Where scores go, and how they look."""
 
     folder: Path
+    ending: str | None = None
     keep_features: bool = False
 
+    def name(self, file: str) -> str:
+        """Return what the scores of a file are called: as the file; another format is added to that."""
+        return file if self.ending in (None, form(Path(file))) else f"{file}{self.ending}"
+
     def scores(self, file: str) -> Path:
-        return self.folder / "scores" / file
+        return self.folder / "scores" / self.name(file)
 
     def rejected(self, file: str) -> Path:
-        return self.folder / "rejected" / f"{file}.csv"
+        return self.folder / "rejected" / f"{self.name(file)}.csv"
 
     def record(self, file: str) -> Path:
-        return self.folder / "records" / f"{file}.json"
+        return self.folder / "records" / f"{self.name(file)}.json"
 
 
 def wanted(service: Service, output: Output, source: Path, file: str) -> Record:
@@ -104,6 +109,7 @@ def interrupted(output: Output) -> set[str]:
     for path in output.folder.glob(f"{UNFINISHED}*"):
         with suppress(OSError):  # the run goes on, and has just finished this
             began.add(os.fsdecode((path / BEGUN).read_bytes()))
+        with suppress(OSError):
             if time.time() - path.stat().st_mtime > A_DAY:
                 shutil.rmtree(path, ignore_errors=True)
     return {file for file in began if not output.record(file).exists()}
@@ -115,6 +121,8 @@ def score(service: Service, output: Output, source: Path, record: Record) -> Rec
     What cannot be written is a `UserError`: it would happen to the next file as well.
     """
     file = record.file
+    if too_long(output.record(file)):
+        return record._replace(error=f"{shown(source)}: this name is too long for a record of it: shorten it.")
     scores, rejected = output.scores(file), output.rejected(file)
     with writing(scores), working(output.folder) as work:
         (work / BEGUN).write_bytes(os.fsencode(file))
@@ -130,6 +138,10 @@ def score(service: Service, output: Output, source: Path, record: Record) -> Rec
             record = record._replace(error=str(error))
         keep(record, output.record(file), work)
     return record
+
+
+def too_long(path: Path) -> bool:
+    return len(os.fsencode(path.name)) > LONGEST_NAME
 
 
 def keep(record: Record, path: Path, work: Path) -> None:
@@ -165,9 +177,18 @@ def conclude(output: Path, records: list[Record], **more: float) -> dict[str, ob
     return summary
 
 
+def others(output: Output, records: list[Record]) -> int:
+    """Count the files of scores that are of none of these records."""
+    ours, folder = {output.scores(record.file) for record in records}, output.folder / "scores"
+    visible = (path for path in folder.rglob("*") if not hidden(path.relative_to(folder)))
+    return sum(path.is_file() and path not in ours for path in visible)
+
+
 def copy(output: Output, record: Record, target: Path) -> None:
     """Copy what there is of a file to another folder, each whole or not at all, and its record last."""
     there = output._replace(folder=target)
+    if too_long(there.record(record.file)):
+        return
     there.record(record.file).unlink(missing_ok=True)
     with working(target) as work:
         for place, copied in ((output.scores, there.scores), (output.rejected, there.rejected)):

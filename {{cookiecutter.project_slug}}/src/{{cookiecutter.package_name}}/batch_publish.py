@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import batch_output, tracking
 from .batch import MAX_REJECTED, share
+from .batch_input import below, shown
 from .batch_output import SUMMARY, Output, Record
 from .batch_step import GIVEN
 from .program import UserError, program
@@ -23,7 +24,7 @@ def dated(now: datetime) -> Path:
     return Path(f"{now:%Y-%m-%d}", f"{now:%H_%M_%S}_{now.microsecond // 1000:03}")
 
 
-def publish(scored: Path, target: Path, max_rejected: float, max_failed: int) -> dict[str, object]:
+def publish(rows: Path, scored: Path, target: Path, max_rejected: float, max_failed: int) -> dict[str, object]:
     """Copy scores and rejected rows, and return the summary, which is written last."""
     records = [batch_output.read(path) for path in sorted((scored / "records").rglob("*.json"))]
     check_version(records)
@@ -31,6 +32,8 @@ def publish(scored: Path, target: Path, max_rejected: float, max_failed: int) ->
     records = [record if batch_output.is_whole(Output(scored), record) else failed(record, LOST) for record in records]
     absent = sorted(given - {record.file for record in records})
     records += [failed(records[0]._replace(file=file, source=file, size=0, modified=0), UNSCORED) for file in absent]
+    if late := below(rows) - {record.file for record in records}:
+        log.info("Arrived meanwhile, not scored: %s.", ", ".join(sorted(map(shown, late))))
     batch_output.check(records, max_rejected, max_failed)
     for record in records:
         batch_output.copy(Output(scored), record, target)
@@ -39,7 +42,8 @@ def publish(scored: Path, target: Path, max_rejected: float, max_failed: int) ->
 
 def failed(record: Record, why: str) -> Record:
     """Return the record of a file without scores."""
-    return record._replace(rows=0, rejected=0, scores_bytes=0, rejected_bytes=0, error=f"{record.file} {why}.")
+    error = f"{shown(record.file)} {why}."
+    return record._replace(rows=0, rejected=0, scores_bytes=0, rejected_bytes=0, error=error)
 
 
 def check_version(records: list[Record]) -> None:
@@ -53,6 +57,7 @@ def check_version(records: list[Record]) -> None:
 @program()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", required=True, type=Path, help="folder that all inputs are in")
     parser.add_argument("--scored", required=True, type=Path, help="what the cluster wrote")
     parser.add_argument("--published", required=True, type=Path, help="folder for folders of scores")
     parser.add_argument("--place", required=True, help="what that folder is called on its datastore")
@@ -63,7 +68,7 @@ def main() -> None:
 
     day = dated(datetime.now(UTC))
     scored, target = arguments.scored, arguments.published / day
-    found = publish(scored, target, arguments.max_rejected, arguments.max_failed)
+    found = publish(arguments.rows, scored, target, arguments.max_rejected, arguments.max_failed)
     where = {"folder": f"{arguments.place}/{day.as_posix()}", "datastore": arguments.datastore}
     told = json.dumps({**found, **where}, indent=2) + "\n"
     with tracking.store() as client:

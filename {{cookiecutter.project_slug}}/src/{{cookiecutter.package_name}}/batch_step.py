@@ -13,7 +13,7 @@ from pathlib import Path
 
 from . import batch_output
 from .batch import load_chosen
-from .batch_input import FORMATS, below, form
+from .batch_input import FORMATS, below, form, shown
 from .batch_output import Output
 from .choose import add_choice
 from .program import set_up_logging
@@ -49,7 +49,7 @@ class Worker:
             wanted = batch_output.wanted(self.service, output, source, name)._replace(source=name)
             record = batch_output.score(self.service, output, source, wanted)
             batch_output.copy(output, record, self.scored)
-        log.info("%s: %d rows, %d rejected. %s", name, record.rows, record.rejected, record.error)
+        log.info("%s: %d rows, %d rejected. %s", shown(name), record.rows, record.rejected, record.error)
         return not record.error
 
 

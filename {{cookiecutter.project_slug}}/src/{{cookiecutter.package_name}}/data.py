@@ -13,6 +13,13 @@ from .sample import sample
 from .schema import TRAINING_DATA
 
 FEWEST_ROWS = 10
+WHAT_FAILED = {
+    "column_in_dataframe": "is missing",
+    "column_in_schema": "is not in the schema",
+    "not_nullable": "is empty",
+    "coerce_dtype": "is not a number",
+    "field_uniqueness": "is there twice",
+}
 
 log = logging.getLogger(__name__)
 
@@ -63,17 +70,20 @@ def check(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
 def sentences(failures: pd.DataFrame) -> list[str]:
     """Say for each column and rule how many rows failed, and the first of them by its line in the file."""
     columns = failures[failures["schema_context"] == "DataFrameSchema"]
-    absent = columns["check"] == "column_in_dataframe"
-    told = [f"column {name} is missing." for name in columns[absent]["failure_case"]]
-    told += [f"column {name} is not in the schema." for name in columns[~absent]["failure_case"]]
+    told = [f"column {row['failure_case']} {in_words(row['check'])}." for _, row in columns.iterrows()]
     # Where text is not a number, pandera says so once more as a rule on the type of the column.
     located = failures[~failures["check"].astype(str).str.startswith("dtype(")].dropna(subset="index")
     located = located.sort_values("index", kind="stable")
     for (column, rule), rows in located.groupby(["column", "check"], sort=False):
         first = rows.iloc[0]
         where = f"in {len(rows)} rows, first in line {int(first['index']) + 2}"
-        told.append(f"column {column} breaks {rule} {where}: {first['failure_case']}.")
+        told.append(f"column {column} {in_words(str(rule))} {where}: {first['failure_case']}.")
     return told
+
+
+def in_words(rule: str) -> str:
+    """Say what it means that a rule of pandera is broken."""
+    return next((words for name, words in WHAT_FAILED.items() if rule.startswith(name)), f"breaks {rule}")
 
 
 @program()

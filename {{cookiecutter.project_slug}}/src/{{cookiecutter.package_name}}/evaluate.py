@@ -1,6 +1,7 @@
 """Compare the candidate with the champion on the same held-out rows, and decide which of the two serves."""
 
 import logging
+import math
 import tempfile
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from .program import UserError, program
 log = logging.getLogger(__name__)
 
 TRAIN_AGAIN = "run the training step again"
-REPLACE = "withdraw it, or run once with RUN_EVALUATION=false"
 
 
 def decide(
@@ -76,16 +76,27 @@ def compare(candidate: Metrics, champion: Champion, evaluation: Evaluation) -> s
     return f"{'; '.join(told)}.{asked}"
 
 
-def measure(folder: Path, evaluation: Evaluation, held_out: pd.DataFrame, whose: str, remedy: str) -> Metrics:
-    """Measure a model folder on the held-out rows, or say whose it is and what to do."""
+def measure(folder: Path, held_out: pd.DataFrame) -> Metrics:
+    """Measure a model folder on the held-out rows. Raises whatever the model raises if it cannot score them."""
+    judged = model.load(folder)
+    predictions = judged.predict(held_out[list(judged.columns)])
+    return estimator.measure(held_out[schema.TARGET].to_numpy(), predictions, judged.threshold)
+
+
+def measure_candidate(folder: Path, evaluation: Evaluation, held_out: pd.DataFrame) -> Metrics:
+    """Return the candidate's metrics, and make sure that what training wrote down is true of the model beside it."""
+    written = handover.read(Candidate, folder / "metrics.json", TRAIN_AGAIN).metrics
+    handover.check_metrics(written, evaluation, f"{folder / 'metrics.json'}")
     try:
-        judged = model.load(folder)
-        predictions = judged.predict(held_out[list(judged.columns)])
-        metrics = estimator.measure(held_out[schema.TARGET].to_numpy(), predictions, judged.threshold)
+        measured = measure(folder / "model", held_out)
     except Exception as error:  # a model may raise anything
-        raise UserError(f"{whose} cannot score the held-out rows: {error!r}: {remedy}.") from error
-    handover.check_metrics(metrics, evaluation, whose)
-    return metrics
+        raise UserError(f"The candidate cannot score the held-out rows: {error!r}: {TRAIN_AGAIN}.") from error
+    handover.check_metrics(measured, evaluation, "The candidate")
+    for name in evaluation.metrics:
+        if not math.isclose(measured[name], written[name], rel_tol=1e-9):
+            told = f"{folder / 'metrics.json'} says {name} {written[name]:.8g}"
+            raise UserError(f"{told}, but the model beside it has {measured[name]:.8g}: {TRAIN_AGAIN}.")
+    return measured
 
 
 def measure_champion(
@@ -98,7 +109,12 @@ def measure_champion(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "champion"
         registry.fetch(version, folder)
-        metrics = measure(folder, evaluation, held_out, f"The champion, {version},", REPLACE)
+        try:
+            metrics = measure(folder, held_out)
+        except Exception as error:  # a model may raise anything
+            told = f"The champion, {version}, cannot score the held-out rows: {error!r}."
+            raise UserError(f"{told} Withdraw it, or run once with RUN_EVALUATION=false.") from error
+    handover.check_metrics(metrics, evaluation, f"The champion, {version},")
     return Champion(version=version.number, metrics=metrics)
 
 
@@ -108,8 +124,7 @@ def main() -> None:
     evaluation = parameters.read().evaluation
     (arguments.decision / "decision.json").unlink(missing_ok=True)  # it is about another candidate
     held_out = handover.read_held_out(arguments.candidate, TRAIN_AGAIN)
-    handover.read(Candidate, arguments.candidate / "metrics.json", TRAIN_AGAIN)  # which training wrote last
-    candidate = measure(arguments.candidate / "model", evaluation, held_out, "The candidate", TRAIN_AGAIN)
+    candidate = measure_candidate(arguments.candidate, evaluation, held_out)
     champion = None
     if arguments.run_evaluation:
         with tracking.store() as client:

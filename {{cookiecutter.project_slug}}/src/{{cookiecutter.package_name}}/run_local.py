@@ -3,6 +3,7 @@
 import argparse
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from . import handover, pipeline, registry, tracking
@@ -22,16 +23,36 @@ def command(step: Step, folders: dict[str, Path], values: dict[str, str]) -> lis
 
 
 def run(step: Step, folders: dict[str, Path], values: dict[str, str]) -> None:
-    """Run a step, and raise if it fails."""
+    """Run a step, show what it prints, and raise if it fails."""
+    began = time.monotonic()
     print(f"{step.name} ...", flush=True)
-    if code := subprocess.run(command(step, folders, values), check=False).returncode:
-        raise UserError(f"Step {step.name} failed with exit code {code}.")
+    with subprocess.Popen(
+        command(step, folders, values), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(f"    {line}", end="", flush=True)
+    took = time.monotonic() - began
+    if process.returncode:
+        raise UserError(f"Step {step.name} failed after {took:.1f} s with exit code {process.returncode}.")
+    print(f"{step.name} took {took:.1f} s\n", flush=True)
 
 
 def report(decision: Decision, version: Version | None) -> str:
-    """Return the outcome, the reason, and what to do next."""
+    """Return the outcome as a small table, the reason, and what to do next."""
+    champion = decision.champion
+    rows = [("", "candidate", f"champion (version {champion.version})" if champion else "champion (none)")]
+    rows += [
+        (name, f"{value:.8g}", f"{champion.metrics[name]:.8g}" if champion and name in champion.metrics else "-")
+        for name, value in decision.candidate.items()
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     outcome = f"Registered {version}." if version else "Model was not registered for this run."
-    return f"\n{outcome} {decision.reason}\n\nNext: make smoke, make serve, make ui"
+    following = ["make smoke", "make serve", "make ui"]
+    if version:
+        following.append(f"make withdraw VERSION={version.number}")
+    return "\n".join([*table, "", f"{outcome} {decision.reason}", "", f"Next: {', '.join(following)}"])
 
 
 @program()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +13,26 @@ import polars as pl
 from polars import selectors
 from polars.io.plugins import register_io_source
 
-from .batch_input import ROW, USABLE, WHY, UnreadableError, form, has_bare_commas, number, pieces, scan, split
+from .batch_input import (
+    LABEL,
+    MODEL,
+    REASON,
+    ROW,
+    SCORE,
+    USABLE,
+    VERSION,
+    WHY,
+    UnreadableError,
+    form,
+    has_bare_commas,
+    number,
+    pieces,
+    scan,
+    split,
+)
 from .scoring import Service
 
-# What is added to the columns of a file: what the model says, and which model; or why it cannot.
-SCORE, LABEL, MODEL, VERSION, REASON = "score", "label", "model_name", "model_version", "reason"
+COMPRESSION: Literal["snappy"] = "snappy"  # which all readers know
 TOO_LARGE = "the numbers are too large to predict from"
 UNWRITABLE = selectors.nested() | selectors.binary() | selectors.duration()  # in CSV
 
@@ -58,6 +74,7 @@ def score_file(service: Service, job: Job) -> None:
 def write(service: Service, job: Job, rows: pl.LazyFrame) -> None:
     """Score rows into new files, and put those in the place of what was there."""
     job.rows = job.bad = 0
+    check(job, rows)
     scores, rejected = job.work / "scores", job.work / "rejected"
     rejected.unlink(missing_ok=True)
 
@@ -73,6 +90,14 @@ def write(service: Service, job: Job, rows: pl.LazyFrame) -> None:
     save(scored(), scores, form(job.scores))
     job.rejected_bytes = move(rejected, job.rejected)
     job.scores_bytes = move(scores, job.scores)
+
+
+def check(job: Job, rows: pl.LazyFrame) -> None:
+    """Raise if a column cannot be written in the format of the scores."""
+    if form(job.source) == form(job.scores) or form(job.scores) != ".csv":
+        return
+    if names := rows.select(UNWRITABLE).collect_schema().names():
+        raise UnreadableError(f"{job.source}: CSV cannot hold column {', '.join(names)}: leave out --format csv.")
 
 
 def move(made: Path, place: Path) -> int:
@@ -97,13 +122,19 @@ def set_apart(source: Path, rows: pl.DataFrame, path: Path) -> None:
 
 def save(pieces: Iterator[pl.DataFrame], path: Path, ending: str) -> None:
     """Write pieces, of which there is at least one, as they come."""
-    first = next(pieces)
-    every = itertools.chain([first], pieces)
+    first, second = next(pieces), next(pieces, None)
+    if second is None:
+        if ending == ".csv":
+            first.write_csv(path)
+        else:
+            first.write_parquet(path, compression=COMPRESSION, statistics=False)
+        return
+    every = itertools.chain([first, second], pieces)
     rows = register_io_source(lambda *_: every, schema=first.schema)
     if ending == ".csv":
         rows.sink_csv(path)
     else:
-        rows.sink_parquet(path, compression="snappy", statistics=False)  # which all readers know
+        rows.sink_parquet(path, compression=COMPRESSION, statistics=False)
 
 
 def score(service: Service, job: Job, piece: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame | None]:
@@ -118,10 +149,9 @@ def score(service: Service, job: Job, piece: pl.DataFrame) -> tuple[pl.DataFrame
         usable, predictions = usable.filter(finite), predictions[finite]
     if job.keep_features:  # as numbers, since a file with a row that has none is read as text
         usable = usable.with_columns(pl.col(number(name)).alias(name) for name in columns)
-    else:
-        usable = usable.drop(columns)
-    kept = usable.drop(USABLE, *map(number, columns))
-    return kept.with_columns(pl.Series(SCORE, predictions)).with_columns(**answer(service)), rejected
+    made = {USABLE, *map(number, columns), *(() if job.keep_features else columns)}
+    kept = usable[[name for name in usable.columns if name not in made]]
+    return kept.hstack(answer(service, predictions)), rejected
 
 
 def predict(service: Service, source: Path, rows: pl.DataFrame) -> npt.NDArray[np.float64]:
@@ -135,10 +165,12 @@ def predict(service: Service, source: Path, rows: pl.DataFrame) -> npt.NDArray[n
         raise UnreadableError(f"{source}: the model failed: {error!r}.") from error
 
 
-def answer(service: Service) -> dict[str, pl.Expr]:
-    """Return the columns that scoring adds after the score."""
-    model, added = {MODEL: pl.lit(service.name), VERSION: pl.lit(service.version, pl.Int64)}, {}
-    if service.model.labels and service.model.threshold is not None:
-        first, second = map(pl.lit, service.model.labels)
-        added[LABEL] = pl.when(pl.col(SCORE) >= service.model.threshold).then(second).otherwise(first)
-    return added | model
+def answer(service: Service, predictions: npt.NDArray[np.float64]) -> list[pl.Series]:
+    """Return the columns that scoring adds."""
+    score, model = pl.Series(SCORE, predictions, dtype=pl.Float64), service.model
+    added = [score]
+    if model.labels and model.threshold is not None:
+        first, second = (pl.Series(LABEL, [label]) for label in model.labels)
+        added.append(second.new_from_index(0, len(score)).zip_with(score >= model.threshold, first))
+    named = {MODEL: service.name, VERSION: service.version}
+    return [*added, *(pl.Series(name, [value]).new_from_index(0, len(score)) for name, value in named.items())]
