@@ -43,9 +43,15 @@ COMBINATIONS = {
         for answer in answers
         if answer != (QUESTIONS[question] if isinstance(QUESTIONS[question], bool) else answers[0])
     },
-    "fewest": {"deploy_aci": False, "batch_scoring": False},
-    "most": {"infrastructure": "terraform", "deploy_webapp": True, "aks": "canary", "example": "safe_driver"},
-    "hostile": {"project_name": HOSTILE, "organisation": HOSTILE},
+    "fewest": {"deploy_aci": False},
+    "most": {
+        "infrastructure": "terraform",
+        "deploy_webapp": True,
+        "aks": "canary",
+        "batch_scoring": True,
+        "example": "safe_driver",
+    },
+    "hostile": {"project_name": HOSTILE, "organisation": HOSTILE, "batch_scoring": True},
     "shortest": {"project_name": "q", "organisation": "q"},
     "longest": {
         "project_name": "A" * 60,
@@ -53,6 +59,7 @@ COMBINATIONS = {
         "package_name": "a" * 40,
         "model_name": "a" * 60,
         "organisation": "A" * 60,
+        "batch_scoring": True,
     },
 }
 

@@ -51,7 +51,7 @@ def big(scoring):
 def scoring(cookies_session, environment, tmp_path_factory):
     """Return a project of its own. Each input has an id that no other has, and is of another length."""
     folder = tmp_path_factory.mktemp("batch")
-    baked = bake(cookies_session, {})
+    baked = bake(cookies_session, {"batch_scoring": True})
     project = folder / "project"
     shutil.copytree(baked.path, project)
     python = environment(baked)

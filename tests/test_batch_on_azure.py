@@ -320,7 +320,7 @@ def test_the_pipeline_scores_with_the_model_of_a_build(project, tmp_path, cookie
     told_otherwise = ("SUBSCRIPTION_ID", "RESOURCE_GROUP", "WORKSPACE_NAME", "AZURE_FEDERATED_TOKEN_FILE")
     known = {name: value for name, value in project.azure.environment.items() if name not in told_otherwise}
     path = f"{tools}:{project.python.parent}:{os.environ['PATH']}"
-    baked, without = bake(cookies_session, {}), (".env", "model.json")
+    baked, without = bake(cookies_session, {"batch_scoring": True}), (".env", "model.json")
     root = repository(Baked(project.path, baked.answers), tmp_path / "root", project.python, without=without)
     local = agent(baked, root, tmp_path / "agent", **{**known, **PATIENCE, "PATH": path, "NO_PROXY": "127.0.0.1"})
     artifacts = local.folder / "artifacts-100"

@@ -12,9 +12,15 @@ BATCH, TEMPLATES = ".pipelines/batch-scoring.yml", ".pipelines/templates/"
 PROGRAMS = ["batch_pipeline", "batch_submit --model model.json", "batch_wait"]
 
 
-@pytest.fixture(params=["with a deployment", "alone"])
+ANSWERS = {
+    "with a deployment": {"batch_scoring": True},
+    "alone": {**NOTHING, "batch_scoring": True},
+}
+
+
+@pytest.fixture(params=ANSWERS)
 def delivery(request, cookies_session, tmp_path):
-    return Delivery(bake(cookies_session, {} if request.param == "with a deployment" else NOTHING), tmp_path)
+    return Delivery(bake(cookies_session, ANSWERS[request.param]), tmp_path)
 
 
 def scored(build):
@@ -80,7 +86,7 @@ FAULTS = {
 @pytest.fixture(scope="module")
 def right(cookies_session, tmp_path_factory):
     """See that nothing is found where nothing is wrong: otherwise every fault would be."""
-    check_fully(Delivery(bake(cookies_session, {}), tmp_path_factory.mktemp("right")))
+    check_fully(Delivery(bake(cookies_session, {"batch_scoring": True}), tmp_path_factory.mktemp("right")))
 
 
 @pytest.mark.usefixtures("right")
@@ -93,7 +99,7 @@ def test_a_fault_is_found(delivery, fault):
         check_fully(delivery)
 
 
-@pytest.mark.parametrize("answers", [{}, NOTHING], ids=["with a deployment", "alone"])
+@pytest.mark.parametrize("answers", ANSWERS.values(), ids=ANSWERS)
 def test_the_guide_says_what_it_depends_on(cookies_session, answers):
     guide = " ".join((bake(cookies_session, answers).path / "docs" / "azure-pipelines.md").read_text("utf-8").split())
 

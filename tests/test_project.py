@@ -203,7 +203,8 @@ def test_hostile_text_passes_the_tests_that_read_it(cookies_session, environment
     ],
     ids=["score", "train", "batch", "ops"],
 )
-def test_a_lock_holds_all_that_its_programs_import(environment, defaults, group, modules, folder):
-    imports = "; ".join(f"import {module.format_map(defaults.answers)}" for module in modules)
+def test_a_lock_holds_all_that_its_programs_import(environment, cookies_session, group, modules, folder):
+    baked = bake(cookies_session, {"batch_scoring": True})
+    imports = "; ".join(f"import {module.format_map(baked.answers)}" for module in modules)
 
-    run(environment(defaults, group), "-c", imports, cwd=defaults.path / folder, PYTHONDONTWRITEBYTECODE="1")
+    run(environment(baked, group), "-c", imports, cwd=baked.path / folder, PYTHONDONTWRITEBYTECODE="1")
