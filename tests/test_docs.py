@@ -75,9 +75,9 @@ def test_links_and_paths_in_emitted_documents_exist(project):
 
 
 @pytest.mark.parametrize("document", TEMPLATE_DOCS, ids=lambda path: path.name)
-def test_links_and_paths_in_the_template_s_documents_exist(document, defaults):
+def test_links_and_paths_in_the_template_s_documents_exist(document, cookies_session):
     check_links(document)
-    check_paths(document, ROOT, defaults.path)
+    check_paths(document, ROOT, bake(cookies_session, {"batch_scoring": True}).path)
 
 
 @pytest.mark.tool("make")

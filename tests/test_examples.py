@@ -27,7 +27,13 @@ MAY_DIFFER = {
     "src/named/schema.py",
     "tests/test_estimator.py",
 }
-NAMES = {"project_name": "Named", "project_slug": "named", "package_name": "named", "model_name": "named"}
+NAMES = {
+    "batch_scoring": True,
+    "project_name": "Named",
+    "project_slug": "named",
+    "package_name": "named",
+    "model_name": "named",
+}
 
 
 @pytest.fixture(scope="module")
