@@ -1,8 +1,8 @@
 """Make a target serve a scoring image, and prove it; where that fails, what served before is put back.
 
-docs/deployment.md has all the ways in which it can end. `same` changes nothing: it tells whether the image serves already,
-and counts it as this build's if so. model.json says which version must answer; RELEASE_BUILD never replaces a later build
-unless GOING_BACK is true.
+docs/deployment.md has all the ways in which it can end. `same` changes nothing: it tells whether the image serves
+already, and counts it as this build's if so. model.json says which version must answer; RELEASE_BUILD never replaces a
+later build unless GOING_BACK is true.
 """
 
 import argparse

@@ -43,7 +43,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a copy of what an image is made of, with a model, as the working directory."""
     for path in ("deployment/image/Dockerfile", "requirements/score.txt", "src"):
         copy = shutil.copytree if Path(path).is_dir() else shutil.copy
-        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         copy(path, tmp_path / path)
     model = tmp_path / "outputs" / "serving" / "model"
     model.mkdir(parents=True)

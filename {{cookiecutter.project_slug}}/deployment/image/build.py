@@ -19,7 +19,7 @@ from environment_setup.azure_cli import AzureError, az, program, setting, show
 PACKAGE = "{{ cookiecutter.package_name }}"
 # What app.py imports, and nothing that trains: a change elsewhere makes no new image. tests/test_image.py compares.
 SERVES = ("__init__", "app", "keys", "model", "predictor", "program", "protocol", "request_log", "scoring")
-CONTEXT, DOCKERFILE = Path("outputs/scoring-image"), Path(__file__).parent / "Dockerfile"
+CONTEXT, DOCKERFILE = Path("outputs/scoring-image"), Path("deployment/image/Dockerfile")
 LOCK = "requirements/score.txt"
 
 
