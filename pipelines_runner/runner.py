@@ -116,6 +116,7 @@ class Agent:
     leases: dict[str, list[int]] = field(default_factory=dict)  # by the number of a build, for how many days it is kept
     checks: Mapping[str, set[str]] = field(default_factory=dict)  # by environments: what they have, of CHECKS
     locks: Locks = field(default_factory=Locks)
+    lapsed: tuple[str, ...] = ()  # environments whose approval nobody gives in time: Azure DevOps skips the stage
 
     def run(self, file: str, *, number: str = "", after: Build | None = None, **given: Any) -> Build:
         """Run a root pipeline with these values of its parameters; a build with the number of another is its re-run.
@@ -174,6 +175,9 @@ class Agent:
             else:
                 environments = {job["environment"] for job in stage["jobs"] if "environment" in job}
                 has = sorted((check, one) for one in environments for check in self.checks.get(one, ()))
+                if environments.intersection(self.lapsed):
+                    build.stages[name] = Ran(SKIPPED)
+                    continue
                 if any(check == APPROVAL for check, _ in has):
                     yield name, APPROVAL
                 behavior = stage.get("lockBehavior", pipeline.get("lockBehavior", BEHAVIORS[0]))

@@ -21,6 +21,9 @@ NOTHING = {
     "role counts after": 0,  # so many refused pulls
     "pull fails": "",  # this image's, once the group was made
     "stutters": [],  # refusals in passing, before the next ones are taken
+    "stutters when read": [],
+    "refused": "",  # calls with these words lack a role
+    "logs": True,  # there is a workspace for them
     "key of logs": "key-of-the-logs",
     "instance": "Running",
 }
@@ -44,11 +47,13 @@ def rest(state: dict, what: str, method: str, body: dict | None = None) -> objec
         case "get", "Microsoft.ManagedIdentity/userAssignedIdentities", "" if name in state["identities"]:
             identity = {"principalId": state["identities"][name], "clientId": "c", "tenantId": "t"}
             return {"id": f"{GROUP}/{kind}/{name}", "location": REGION, "properties": identity}
-        case "get", "Microsoft.OperationalInsights/workspaces", "":
+        case "get", "Microsoft.OperationalInsights/workspaces", "" if state["logs"]:
             return {"properties": {"customerId": "id-of-the-logs"}}
         case "post", "Microsoft.OperationalInsights/workspaces", "/sharedKeys":
             return {"primarySharedKey": state["key of logs"], "secondarySharedKey": "another"}
         case "get", "Microsoft.ContainerInstance/containerGroups", "":
+            if state["stutters when read"]:
+                refuse("Too Many Requests", state["stutters when read"].pop(0), "Please retry later.")
             pass_on(state)
             return told(state, name)
         case "put", "Microsoft.ContainerInstance/containerGroups", "":
@@ -172,11 +177,15 @@ def logs(state: dict) -> str:
     return "A line of the container.\n##vso[task.complete result=Succeeded;]" if state["group"] else ""
 
 
+def keys(state: dict) -> str:
+    """Return the keys that the container has been given, which the vault may have others of by now."""
+    (container,) = state["group"]["properties"]["containers"]
+    variables = container["properties"].get("environmentVariables", [])
+    return next((one.get("secureValue", "") for one in variables if one["name"] == "SCORING_KEYS"), "")
+
+
 def runs(state: dict) -> str | None:
     """Return the image that can answer: the service in it does not start without a key."""
     if not state["group"] or state["left"] or state["ending"] == "Failed" or state["instance"] != "Running":
         return None
-    (container,) = state["group"]["properties"]["containers"]
-    variables = container["properties"].get("environmentVariables", [])
-    knows = {"name": "SCORING_KEYS", "secureValue": state["keys"]} in variables
-    return container["properties"]["image"] if knows else None
+    return image_of(state["group"]) if keys(state) else None

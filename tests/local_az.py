@@ -58,6 +58,8 @@ def main() -> None:
         calls.write(json.dumps(words) + "\n")
     if refused := refusal(words, DEPLOY, Path(state["guide"]).read_text("utf-8")):
         sys.exit(f"ERROR: {refused}")
+    if state["refused"] and state["refused"] in " ".join(words):
+        sys.exit("ERROR: (AuthorizationFailed) The client does not have authorization to perform this action.")
     if any(failing in " ".join(words) for failing in state["failing"]):
         sys.exit("Forbidden")
     try:
@@ -98,7 +100,8 @@ def answer(folder: Path, state: dict, words: list[str]) -> object:  # noqa: C901
         case ["keyvault", "secret", "show", *_]:
             if after(words, "--vault-name") != state["vault"] or after(words, "--name") != "scoring-key":
                 sys.exit(f"ERROR: (SecretNotFound) A secret with (name/id) {after(words, '--name')} was not found")
-            return state["keys"] if "--query" in words else {"value": state["keys"]}
+            version = hashlib.sha256(state["keys"].encode()).hexdigest()[:32]
+            return {"value": state["keys"], "id": f"https://a-vault/secrets/scoring-key/{version}"}
         case ["rest", *_]:
             return rest(state, words)
         case ["role", "assignment", "list", *_]:

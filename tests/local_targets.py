@@ -267,6 +267,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         world, now = self.server.world, self.server.world.read()
         image, path = runs(world), re.sub(r"^http://[^/]+", "", self.path)
+        if now["strange"] and image == SILENT:
+            return self.strange(now["strange"])
         if now["meanwhile"] and image != FORMER:
             world.has(now["meanwhile"])
         if now["deaf"]:
@@ -283,6 +285,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         told = {"status": "healthy", "model": "a-model", "version": version, "image": TAGS[says]}
         return self.answer(HTTPStatus.OK, told)
 
+    def strange(self, how):
+        """Answer a little at a time; send away to where the wanted model is; or as a model of a name that commands."""
+        self.send_response(HTTPStatus.FOUND if how == "elsewhere" else HTTPStatus.OK)
+        self.send_header("Location", "/elsewhere")
+        self.end_headers()
+        told = {"status": "healthy", "model": "x\n##vso[task.complete result=Succeeded;]", "version": 2}
+        for byte in json.dumps(told).encode() if how == "commands" else b" " * 60:
+            self.wfile.write(bytes([byte]))
+            if how == "drips":
+                time.sleep(1)
+
     def do_POST(self):
         now = self.server.world.read()
         _, predicts, _ = SERVES.get(runs(self.server.world), NOTHING)
@@ -291,7 +304,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             status = now["refuses"][0]
             self.server.world.set(refuses=now["refuses"][1:])
             return self.answer(status, {})
-        allowed = self.headers["Authorization"] == f"Bearer {now['keys'].split()[0]}"
+        keys = local_aci.keys(now) if self.server.world.target == "aci" else now["keys"]
+        allowed = self.headers["Authorization"] in [f"Bearer {key}" for key in keys.split()]
         status = HTTPStatus.UNAUTHORIZED if not allowed else HTTPStatus.OK if predicts else HTTPStatus.BAD_GATEWAY
         return self.answer(status, {"result": [1.0 for _ in sent.get("data", [])]})
 
@@ -359,7 +373,7 @@ def world(target, described, files, folder):
         "settings": {"SCORING_KEYS": REFERENCE, "OTHER": "a secret of somebody"},
         "token of the cluster": local_kubectl.TOKEN,
         "roles": {"an-identity": [READER, local_az.ACR_PULL], "identity-of-the-group": [local_az.ACR_PULL]},
-        **{"silent": [], "deaf": 0, "stumbles": 0, "meanwhile": None, "refuses": []},
+        **{"silent": [], "deaf": 0, "stumbles": 0, "meanwhile": None, "refuses": [], "strange": ""},
     }
     (folder / "azure.json").write_text(json.dumps(state), encoding="utf-8")
     TARGETS[target].pace(made)

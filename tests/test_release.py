@@ -199,15 +199,32 @@ def test_the_same_image_that_fails_has_no_other_to_go_back_to(world):
 
     told = world.deploy(FORMER, code=1)
 
-    assert "It ran this image before, so there is no other to put back." in told
+    assert "It ran this image before, so there is no other to put back: start cd with an earlier" in told
     assert world.image() == FORMER
+
+
+def test_a_release_that_is_canceled_before_it_begins_says_so(app):
+    code, told = app.cancel(SILENT, when=lambda: app.calls("acr", "repository"))
+
+    assert (code, app.image(), app.changes()) == (130, FORMER, 0)
+    assert told.splitlines()[-1] == "Canceled: nothing was changed."
+
+
+@pytest.mark.parametrize("how", ["drips", "elsewhere", "commands"])
+def test_what_answers_strangely_is_no_model_and_no_command(app, how):
+    app.set(strange=how)
+
+    told = app.deploy(SILENT, code=1)
+
+    assert "did not come up" in told
+    assert not re.search("^##", told, re.MULTILINE)
 
 
 def test_a_release_that_is_canceled_says_what_may_serve(world):
     code, told = world.cancel(SILENT, when=lambda: world.image() == SILENT)
 
     assert (code, world.image()) == (130, SILENT)
-    said = f"Canceled: .* may serve {shown(SILENT)}, which nothing has tested, or {shown(FORMER)}. Run the stage again"
+    said = f"Canceled: .* may serve {shown(SILENT)}, which nothing has tested, {shown(FORMER)}, or nothing"
     assert re.match(said, told.splitlines()[-1]), told
 
 

@@ -1,5 +1,7 @@
 """The keys that callers of the service send: one secret of the Key Vault, which holds one key or two."""
 
+from functools import cache
+
 from environment_setup.azure_cli import AzureError, az, setting
 
 SECRET = "scoring-key"  # noqa: S105 - its name
@@ -15,14 +17,24 @@ def new_keys() -> str:
     return f"{made} | az keyvault secret set --vault-name {vault()} --name {SECRET} --file /dev/stdin --output none"
 
 
-def keys() -> str:
+@cache
+def secret() -> dict[str, str]:
     """Return the secret, or say how it is made. No error shows what it holds."""
+    held: dict[str, str] = {}
     try:
-        held = str(az("keyvault", "secret", "show", "--vault-name", vault(), "--name", SECRET)["value"])
+        held = az("keyvault", "secret", "show", "--vault-name", vault(), "--name", SECRET)
     except AzureError as error:
         if "SecretNotFound" not in str(error):
             raise
-        held = ""
-    if not held.split():
+    if not held.get("value", "").split():
         raise AzureError(f"The secret {SECRET} of {vault()} is missing or empty: `{new_keys()}` fills it.")
     return held
+
+
+def keys() -> str:
+    return secret()["value"]
+
+
+def version() -> str:
+    """Return which version of the secret this is. That is no secret."""
+    return secret()["id"].rpartition("/")[2]

@@ -14,10 +14,12 @@ import subprocess
 import sys
 import time
 import urllib.request
+from concurrent.futures import Future
 from http.client import HTTPException
 from importlib import import_module
 from itertools import count
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 
 from deployment import key_vault
@@ -39,14 +41,35 @@ class Patience(NamedTuple):
     every: float
 
 
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """What answers elsewhere is not the target."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def plain(text: str) -> str:
+    """Return somebody else's text in one line that is no command to the build agent."""
+    return " ".join(text.split()).replace("##", "# #")
+
+
 def shown(name: Any, version: Any, tag: Any) -> str:
-    return f"{name} version {version} of image {tag or 'unknown'}"
+    return plain(f"{name} version {version} of image {tag or 'unknown'}")[:300]
 
 
 def serving(address: str, seconds: float = 10) -> str | None:
-    """Return the model that answers there, or None."""
+    """Return the model that answers there, or None. For a socket, time begins anew with every byte: hence a thread."""
+    answer = Future[str | None]()
+    Thread(target=lambda: answer.set_result(healthy(address, seconds)), daemon=True).start()
     try:
-        with urllib.request.urlopen(f"{address}/healthz", timeout=seconds) as answer:  # noqa: S310 - a target's own
+        return answer.result(2 * seconds)
+    except TimeoutError:
+        return None
+
+
+def healthy(address: str, seconds: float) -> str | None:
+    try:
+        with urllib.request.build_opener(NoRedirect).open(f"{address}/healthz", timeout=seconds) as answer:
             told = json.loads(answer.read(LARGEST_ANSWER))
         return shown(told["model"], told["version"], told.get("image")) if told["status"] == "healthy" else None
     except (OSError, HTTPException, KeyError, TypeError, ValueError):
@@ -95,7 +118,7 @@ def smoke_test(address: str, key: str) -> None:
 def show_log(target: Target) -> None:
     """Show what the container printed last, none of it a command to the build agent."""
     for line in target.log().splitlines()[-20:]:
-        print(f"    {line.replace('##', '# #')}", flush=True)
+        print(f"    {plain(line)}", flush=True)
 
 
 def go_back(target: Target, wanted: Deployed, before: Deployed | None, served: str | None, patience: Patience) -> str:
@@ -110,7 +133,7 @@ def go_back(target: Target, wanted: Deployed, before: Deployed | None, served: s
             target.remove()
             return "Nothing was there before, and what this left was removed."
         if before.release == wanted.release:
-            return "It ran this image before, so there is no other to put back."
+            return "It ran this image before, so there is no other to put back: start cd with an earlier modelBuildId."
         return put_back(target, now, before, served, patience)
     except Exception as error:
         return f"PUTTING BACK {before.image if before else 'what was there before, nothing,'} FAILED: {error}"
@@ -141,12 +164,14 @@ def deploy(target: Target, wanted: Deployed, before: Deployed | None, model: str
             wait_for(model, target.address(), patience)
             smoke_test(target.address(), key)
         except Exception as error:
-            print(f"{error} Going back.", flush=True)  # which takes its time
-            raise AzureError(f"{error} {go_back(target, wanted, before, served, patience)}") from error
+            why = plain(str(error))
+            print(f"{why} Going back.", flush=True)  # which takes its time
+            raise AzureError(f"{why} {plain(go_back(target, wanted, before, served, patience))}") from error
     except KeyboardInterrupt:
-        may = f"{model}, which nothing has tested, or {served or 'what was there before'}"
-        print(f"Canceled: {target.shown} may serve {may}. Run the stage again, or cd with an earlier modelBuildId.")
-        raise
+        may = ", ".join(filter(None, [f"{model}, which nothing has tested", served]))
+        told = f"Canceled: {target.shown} may serve {may}, or nothing."
+        print(f"{told} Start cd with the modelBuildId of what is to serve.", flush=True)
+        sys.exit(130)
 
 
 def is_same(has: Deployed, wanted: Deployed, tag: str) -> bool:
@@ -203,8 +228,12 @@ def main() -> None:
     adapter = import_module(f"deployment.{ADAPTERS[arguments.target].replace('/', '.')}")
 
     def run() -> bool:
-        with adapter.opened() as target:
-            return release(target, arguments)
+        try:
+            with adapter.opened() as target:
+                return release(target, arguments)
+        except KeyboardInterrupt:
+            print("Canceled: nothing was changed.", flush=True)
+            raise
 
     with program():
         if arguments.action == "same":

@@ -29,11 +29,10 @@ API = {"Microsoft.ContainerInstance": "2025-09-01", "Microsoft.ManagedIdentity":
 API |= {"Microsoft.OperationalInsights": "2026-03-01"}  # versions as the templates have them
 CONTAINER, KEYS = "scoring", "SCORING_KEYS"
 PAUSE = 10.0  # seconds: Azure asks for as many between two operations
-SECONDS_TO_SETTLE = 1900  # Azure itself gives up after half an hour
-SECONDS_TO_START = 900  # a role to pull counts after ten minutes at the latest
-IN_PASSING = re.compile(
-    "ContainerGroupTransitioning|InaccessibleImage|LinkedAuthorizationFailed|RegistryErrorResponse|TooManyRequests|"
-    "InternalServerError|ServerTimeout"
+SECONDS = 900  # for each wait: a role to pull counts after ten minutes at the latest
+IN_PASSING = re.compile(  # the last three: `az` itself, which does not reach Azure
+    "ContainerGroupTransitioning|InaccessibleImage|RegistryErrorResponse|ServiceUnavailable|TooManyRequests|"
+    "InternalServerError|ServerTimeout|Connection|timed out|does not end"
 )
 NOT_THERE = re.compile(r"\bResource(Group)?NotFound\b|ParentResourceNotFound")
 TOLD_ONLY = {"provisioningState", "instanceView", "ip", "fqdn", "principalId", "tenantId", "clientId"}
@@ -42,17 +41,21 @@ TOLD_ONLY = {"provisioningState", "instanceView", "ip", "fqdn", "principalId", "
 def ask(path: str, *words: str, method: str = "get") -> Any:
     """Ask Azure Resource Manager about something in the resource group, as Namespace/type/name."""
     url = f"{SUBSCRIPTION}/resourceGroups/{setting('RESOURCE_GROUP')}/providers/{path}"
-    return az("rest", "--method", method, "--url", f"{url}?api-version={API[path.partition('/')[0]]}", *words)
+    version = API[path.partition("/")[0]]
+    return az("rest", "--method", method, "--url", f"{url}?api-version={version}", *words, seconds=120)
 
 
-def find(path: str) -> Any:
-    """Return what is there, or None."""
+def find(path: str, attempts: int = 10) -> Any:
+    """Return what is there, or None. What Azure refuses in passing is asked again."""
     try:
         return ask(path)
     except AzureError as error:
         if NOT_THERE.search(str(error)):
             return None
-        raise
+        if attempts == 1 or not IN_PASSING.search(str(error)):
+            raise
+    time.sleep(PAUSE)
+    return find(path, attempts - 1)
 
 
 def needed(path: str) -> Any:
@@ -117,7 +120,13 @@ def state(group: dict[str, Any]) -> str:
 
 def ended(group: dict[str, Any]) -> bool:
     running = (group["properties"].get("instanceView") or {}).get("state")
-    return state(group) == "Failed" or running in ("Succeeded", "Failed", "Stopped")
+    return state(group) != "Succeeded" or running in ("Succeeded", "Failed", "Stopped")
+
+
+def with_roles(error: AzureError) -> str:
+    """Return an error with what mends it, where a right is missing."""
+    missing = "AuthorizationFailed" in str(error)
+    return f"{error} docs/infrastructure.md, section Roles, has the command that gives it." if missing else str(error)
 
 
 def why_no_pull(image: str) -> str:
@@ -161,19 +170,19 @@ class ContainerGroup:
         """Raise whose the group is if it is not ours, or what it lacks: identity, right to pull, logs, keys."""
         group, project = find(self.path), setting("PROJECT")
         if group and (group.get("tags") or {}).get("project") != project:
-            mend = f"az tag update --resource-id {group['id']} --operation Merge --tags project={project}"
-            raise AzureError(
-                f"{self.shown} is not of project {project}: choose another ACI_DEPLOYMENT_NAME, or `{mend}` "
-                "if it may be replaced."
-            )
+            mend = f"az container delete --resource-group {setting('RESOURCE_GROUP')} --name {self.called}"
+            raise AzureError(f"{self.shown} is not of project {project}: name another, or `{mend}` deletes it.")
         self.identity = needed(f"Microsoft.ManagedIdentity/userAssignedIdentities/{setting('BASE_NAME')}-AML-ACI")
         check_pull(self.shown, self.identity["properties"]["principalId"], image)
-        key_vault.keys()
+        needed(self.logs)
         self.secrets()
 
     def secrets(self) -> tuple[str, str]:
         """Return the keys that callers send, and the key by which log lines get to Log Analytics."""
-        return key_vault.keys(), ask(f"{self.logs}/sharedKeys", method="post")["primarySharedKey"]
+        try:
+            return key_vault.keys(), ask(f"{self.logs}/sharedKeys", method="post")["primarySharedKey"]
+        except AzureError as error:
+            raise AzureError(with_roles(error)) from error
 
     def read(self) -> Deployed | None:
         group = find(self.path)
@@ -186,25 +195,25 @@ class ContainerGroup:
 
     def wanted(self, image: str) -> Deployed:
         body = described(self.called, self.identity, needed(self.logs)["properties"]["customerId"], image)
-        digest, build = settings(body), os.environ.get("BUILD_BUILDID", "local")
+        digest, build = settings({**body, "keys": key_vault.version()}), os.environ.get("BUILD_BUILDID", "local")
         tags = {"project": setting("PROJECT"), "settings": digest, "build": build}
         return Deployed(image, digest, build, {**body, "tags": tags})
 
     def put(self, deployed: Deployed) -> None:
         """Make the group all that is said, with its secrets, once nothing changes it any more."""
-        group = self.settled(SECONDS_TO_SETTLE)
-        if group and (ended(group) or fixed(group) != fixed(deployed.body)):
-            print(f"{self.shown} is deleted and made anew, since it has ended or its size changes.", flush=True)
-            self.remove()
         with tempfile.TemporaryDirectory() as folder:  # which nobody else may look into
             file = Path(folder) / "group.json"
             file.write_text(json.dumps(self.with_secrets(deployed.body)), encoding="utf-8")
+            group = self.settled()
+            if group and (ended(group) or fixed(group) != fixed(deployed.body)):
+                print(f"{self.shown} is deleted and made anew: it has ended, or its size changes.", flush=True)
+                self.remove()
             self.persist("--body", f"@{file}", method="put", image=deployed.image)
-        group = self.settled(SECONDS_TO_START)
-        if group and state(group) != "Succeeded":
-            why = " ".join(events(group))
+        group = self.settled(there=True)
+        if group is None or state(group) != "Succeeded":
+            why = " ".join(events(group)) if group else "Azure does not find it."
             pull = f" {why_no_pull(deployed.image)}" if "pull" in why else ""
-            raise AzureError(f"{self.shown} does not start ({state(group)}). {why}{pull}")
+            raise AzureError(f"{self.shown} does not start. {why}{pull}")
 
     def with_secrets(self, body: dict[str, Any]) -> dict[str, Any]:
         filled: dict[str, Any] = json.loads(json.dumps(body))
@@ -217,7 +226,7 @@ class ContainerGroup:
 
     def persist(self, *words: str, method: str, image: str = "") -> None:
         """Ask for a change again while Azure refuses it in passing, for a bounded time."""
-        ends = time.monotonic() + SECONDS_TO_START
+        ends = time.monotonic() + SECONDS
         while True:
             try:
                 ask(self.path, *words, method=method)
@@ -226,25 +235,26 @@ class ContainerGroup:
                 if time.monotonic() > ends and "InaccessibleImage" in str(error):
                     raise AzureError(f"{error} {why_no_pull(image)}") from error
                 if time.monotonic() > ends or not IN_PASSING.search(str(error)):
-                    raise
+                    raise AzureError(with_roles(error)) from error
                 print(f"{error} Trying again.", flush=True)
             time.sleep(PAUSE)
 
-    def settled(self, seconds: float) -> dict[str, Any] | None:
-        """Return the group once nothing changes it any more, or when the time is over."""
-        ends = time.monotonic() + seconds
+    def settled(self, *, there: bool = False) -> dict[str, Any] | None:
+        """Return the group once nothing changes it any more, or when the time is over; ``there``: it must be one."""
+        ends = time.monotonic() + SECONDS
         while True:
             group: dict[str, Any] | None = find(self.path)
-            if group is None or state(group) in ("Succeeded", "Failed") or time.monotonic() > ends:
+            done = state(group) in ("Succeeded", "Failed") if group else not there
+            if done or time.monotonic() > ends:
                 return group
             time.sleep(PAUSE)
 
     def remove(self) -> None:
         self.persist(method="delete")
-        ends = time.monotonic() + SECONDS_TO_SETTLE
+        ends = time.monotonic() + SECONDS
         while find(self.path):
             if time.monotonic() > ends:
-                raise AzureError(f"{self.shown} is not deleted after {SECONDS_TO_SETTLE} s: see in the portal.")
+                raise AzureError(f"{self.shown} is not deleted after {SECONDS} s: see in the portal.")
             time.sleep(PAUSE)
 
     def address(self) -> str:
