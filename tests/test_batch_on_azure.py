@@ -26,13 +26,14 @@ ROWS = 442
 def shared(cookies_session, environment, tmp_path_factory):
     """Return a project with two versions, of which the first has a tag, and a local Azure ML that scores."""
     folder = tmp_path_factory.mktemp("azure")
-    with working(cookies_session, environment, "diabetes", folder) as project:
+    answers = {"batch_scoring": True}
+    with working(cookies_session, environment, "diabetes", folder, **answers) as project:
         project.build("first")
         (folder / "first.json").write_text(json.dumps(project.model()), encoding="utf-8")
         project.change("alpha: 0.41")
         project.build("second")
         project.script("mlflow_client(workspace).set_model_version_tag(chosen.model_name, '1', 'colour', 'red')")
-    with working(cookies_session, environment, "diabetes", folder, lock="batch") as project:
+    with working(cookies_session, environment, "diabetes", folder, lock="batch", **answers) as project:
         yield project
 
 
