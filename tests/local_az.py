@@ -39,6 +39,7 @@ NOTHING = {
     "there": True,
     "host": "",
     "identity": {"principalId": "an-identity"},
+    "tags": None,
     "image": "DOCKER|baseamlcr.azurecr.io/no-model:yet",
     "sets": 0,
     "pulls": True,
@@ -183,7 +184,7 @@ def web_app(state: dict, identifier: str, path: str, method: str, body: dict | N
         case "get", "":
             site = {"defaultHostName": state["host"]}
             identifier = identifier.replace("{subscriptionId}", "s")
-            return {"id": identifier, "properties": site, "identity": state["identity"]}
+            return {"id": identifier, "properties": site, "identity": state["identity"], "tags": state["tags"]}
         case "patch", "/config/web":
             state["image"] = body["properties"]["linuxFxVersion"]
             state["sets"] += 1

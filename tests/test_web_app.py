@@ -88,6 +88,7 @@ IDENTITY = "--assignee-object-id an-identity --assignee-principal-type ServicePr
         pytest.param(
             {"image": "PYTHON|3.11"}, "is no app of one container but of PYTHON|3.11: delete it", id="no_container"
         ),
+        pytest.param({"tags": {"project": "another"}}, "is of project another: name another in", id="a_stranger"),
         pytest.param({"identity": None}, f"`az webapp identity assign --ids {APP}` gives one", id="no_identity"),
         pytest.param(
             {"pulls": False},

@@ -45,6 +45,7 @@ class WebApp:
 
     def __init__(self, site: dict[str, Any]) -> None:
         self.id, self.shown = site["id"], site["properties"]["defaultHostName"]
+        self.project = (site.get("tags") or {}).get("project")
         self.identity: str = (site.get("identity") or {}).get("principalId", "")
 
     def address(self) -> str:
@@ -76,7 +77,9 @@ class WebApp:
         return ask(self.id, path, method, body)
 
     def check(self, image: str) -> None:
-        """Raise what the app lacks to pull by its own identity, and to read the keys it asks callers for."""
+        """Raise whose app it is, or what it lacks to pull by its own identity and to read the keys of its callers."""
+        if self.project not in (None, setting("PROJECT")):
+            raise AzureError(f"{self.shown} is of project {self.project}: name another in WEBAPP_DEPLOYMENT_NAME.")
         if not self.identity:
             raise AzureError(f"{self.shown} has no identity: `az webapp identity assign --ids {self.id}` gives one.")
         if not self.ask("/config/web")["properties"].get("acrUseManagedIdentityCreds"):
