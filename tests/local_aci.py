@@ -24,6 +24,7 @@ NOTHING = {
     "stutters when read": [],
     "refused": "",  # calls with these words lack a role
     "logs": True,  # there is a workspace for them
+    "logs tell their key": 1000,  # so many times
     "key of logs": "key-of-the-logs",
     "instance": "Running",
 }
@@ -50,6 +51,9 @@ def rest(state: dict, what: str, method: str, body: dict | None = None) -> objec
         case "get", "Microsoft.OperationalInsights/workspaces", "" if state["logs"]:
             return {"properties": {"customerId": "id-of-the-logs"}}
         case "post", "Microsoft.OperationalInsights/workspaces", "/sharedKeys":
+            state["logs tell their key"] -= 1
+            if state["logs tell their key"] < 0:
+                refuse("Internal Server Error", "Unknown", "No key today.")
             return {"primarySharedKey": state["key of logs"], "secondarySharedKey": "another"}
         case "get", "Microsoft.ContainerInstance/containerGroups", "":
             if state["stutters when read"]:

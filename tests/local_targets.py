@@ -287,11 +287,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def strange(self, how):
         """Answer a little at a time; send away to where the wanted model is; or as a model of a name that commands."""
-        self.send_response(HTTPStatus.FOUND if how == "elsewhere" else HTTPStatus.OK)
+        self.send_response(HTTPStatus.FOUND if how == "elsewhere" and self.path == "/healthz" else HTTPStatus.OK)
         self.send_header("Location", "/elsewhere")
         self.end_headers()
-        told = {"status": "healthy", "model": "x\n##vso[task.complete result=Succeeded;]", "version": 2}
-        for byte in json.dumps(told).encode() if how == "commands" else b" " * 60:
+        name = "x\n###vso[task.complete result=Succeeded;]" if how == "commands" else "a-model"
+        told = {"status": "healthy", "model": name, "version": 2, "image": TAGS[SILENT]}
+        for byte in b" " * 60 if how == "drips" else json.dumps(told).encode():
             self.wfile.write(bytes([byte]))
             if how == "drips":
                 time.sleep(1)

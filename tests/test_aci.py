@@ -145,7 +145,7 @@ def test_a_pull_that_fails_when_the_group_is_made_is_told_and_what_served_comes_
 
     told = world.deploy(NEW, code=1)
 
-    said = "Container group a-group does not start. Failed: Failed to pull image: denied"
+    said = "Container group a-group does not start within 900 s. Failed: Failed to pull image: denied"
     assert re.search(f"error: {said} .*AcrPull", told)
     assert world.image() == FORMER
     assert "serves again." in told.splitlines()[-1]
@@ -203,10 +203,12 @@ def test_a_right_that_is_missing_names_the_guide_and_what_served_still_does(worl
 
 def test_a_vault_that_fails_costs_no_group(world):
     edit(world.root, *SIZE)
-    edit(world.root, SIZE[0], "            group = self.settled()\n", '            raise AzureError("no vault")\n')
+    world.set(**{"logs tell their key": 1})  # when it is checked, and never again
 
-    assert "Nothing was changed" in world.deploy(NEW, code=1)
-    assert world.image() == FORMER
+    told = world.deploy(NEW, code=1)
+
+    assert "Nothing was changed" in told
+    assert (world.image(), world.changes()) == (FORMER, 0)
 
 
 @pytest.mark.parametrize("name", ["abcd", "a" * 64, "A-group", "1-group", "a--group", "a-group-"])

@@ -17,7 +17,7 @@ from local_pipelines import agent, repository
 
 from pipelines_runner.job import report
 
-MOST = {"fewest": (106, 5840), "defaults": (126, 7400), "most": (186, 11420)}  # files, and lines of what is not tests
+MOST = {"fewest": (106, 5850), "defaults": (126, 7410), "most": (186, 11420)}  # files, and lines of what is not tests
 NAMES = ("project_name", "project_slug", "package_name", "model_name", "organisation")
 
 

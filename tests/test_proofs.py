@@ -85,7 +85,8 @@ def test_dockerfiles_are_clean(checkers, baked):
 
 
 def test_no_secret_is_found(checkers, baked):
-    told = run(checkers / "detect-secrets", "scan", "--all-files", "--exclude-files", r"requirements/", cwd=baked.path)
+    but = ("--exclude-files", r"requirements/", "--exclude-lines", r"@sha256:[0-9a-f]{64}$")  # digests of base images
+    told = run(checkers / "detect-secrets", "scan", "--all-files", *but, cwd=baked.path)
 
     assert json.loads(told)["results"] == {}
 

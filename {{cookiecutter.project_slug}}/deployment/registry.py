@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from functools import cache
 
-from environment_setup.azure_cli import AzureError, az
+from environment_setup.azure_cli import AzureError, az, plain
 
 CONTENT = re.compile(r"v\d+-[0-9a-f]{40}")
 # learn.microsoft.com/azure/role-based-access-control/built-in-roles: AcrPull, AcrPush, Contributor, Owner, and the
@@ -126,6 +126,6 @@ def tell_same(variable: str, compare: Callable[[], bool]) -> None:
         same = compare()
     except AzureError as error:
         same = False
-        print(f"{'##vso[task.logissue type=warning]' if 'TF_BUILD' in os.environ else ''}{error}")
+        print(f"{'##vso[task.logissue type=warning]' if 'TF_BUILD' in os.environ else ''}{plain(str(error))}")
     if "TF_BUILD" in os.environ:
         print(f"{variable}{str(same).lower()}")

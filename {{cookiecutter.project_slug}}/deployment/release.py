@@ -26,12 +26,13 @@ from deployment import key_vault
 from deployment.image.build import PACKAGE, judged
 from deployment.registry import content, mark, one_registry, take_turn, tell_same
 from deployment.target import Deployed, Target
-from environment_setup.azure_cli import AzureError, program, setting
+from environment_setup.azure_cli import AzureError, plain, program, setting
 
 ADAPTERS = {"aci": "aci/container_group", "aks": "aks/rolling_update", "web_app": "web_app/app_service"}
 TARGETS = [name for name, path in ADAPTERS.items() if (Path(__file__).parent / f"{path}.py").exists()]
 SETTLED = 3  # good answers in a row
 LARGEST_ANSWER = 2**16
+SECONDS_TO_ANSWER = 10.0
 
 
 class Patience(NamedTuple):
@@ -48,16 +49,11 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def plain(text: str) -> str:
-    """Return somebody else's text in one line that is no command to the build agent."""
-    return " ".join(text.split()).replace("##", "# #")
-
-
 def shown(name: Any, version: Any, tag: Any) -> str:
-    return plain(f"{name} version {version} of image {tag or 'unknown'}")[:300]
+    return f"{plain(str(name))[:255]} version {plain(str(version))[:20]} of image {plain(str(tag or 'unknown'))[:60]}"
 
 
-def serving(address: str, seconds: float = 10) -> str | None:
+def serving(address: str, seconds: float = SECONDS_TO_ANSWER) -> str | None:
     """Return the model that answers there, or None. For a socket, time begins anew with every byte: hence a thread."""
     answer = Future[str | None]()
     Thread(target=lambda: answer.set_result(healthy(address, seconds)), daemon=True).start()
@@ -72,7 +68,7 @@ def healthy(address: str, seconds: float) -> str | None:
         with urllib.request.build_opener(NoRedirect).open(f"{address}/healthz", timeout=seconds) as answer:
             told = json.loads(answer.read(LARGEST_ANSWER))
         return shown(told["model"], told["version"], told.get("image")) if told["status"] == "healthy" else None
-    except (OSError, HTTPException, KeyError, TypeError, ValueError):
+    except (OSError, HTTPException, AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return None
 
 
@@ -151,18 +147,19 @@ def put_back(target: Target, now: Deployed | None, before: Deployed, served: str
     return f"Its former image {before.image} was put back: {served} serves again."
 
 
-def deploy(target: Target, wanted: Deployed, before: Deployed | None, model: str, patience: Patience) -> None:
-    """Set a target and prove it. Whatever goes wrong, what served before is put back."""
+def deploy(target: Target, wanted: Deployed, before: Deployed | None, model: str, patience: Patience) -> str:
+    """Set a target, prove it, and return its address. Whatever goes wrong, what served before is put back."""
     key = key_vault.keys().split()[0]
     take_turn(target.name, [before.image] if before else [], wanted.image)
     served = served_before(target.address(), patience.every) if before else None
-    has = f"{before.image}, which answers: {served or 'no model'}" if before else "nothing yet"
+    has = f"{plain(before.image)}, which answers: {served or 'no model'}" if before else "nothing yet"
     print(f"{target.shown} has {has}.", flush=True)
     try:
         try:
             target.put(wanted)
-            wait_for(model, target.address(), patience)
-            smoke_test(target.address(), key)
+            wait_for(model, address := target.address(), patience)
+            smoke_test(address, key)
+            return address
         except Exception as error:
             why = plain(str(error))
             print(f"{why} Going back.", flush=True)  # which takes its time
@@ -196,9 +193,9 @@ def release(target: Target, arguments: argparse.Namespace) -> bool:
         now = serving(target.address()) if before else None
         print(f"{target.shown} answers: {now or 'no model'}. To be deployed: {model}.")
         return False
-    deploy(target, wanted, before, model, Patience(arguments.timeout, arguments.every))
-    print(f"{model} serves at {target.address()}/score.")
-    if target.address().startswith("http:"):
+    address = deploy(target, wanted, before, model, Patience(arguments.timeout, arguments.every))
+    print(f"{model} serves at {address}/score.")
+    if address.startswith("http:"):
         print("It has no TLS: keys and rows travel in the clear. Use it for tests, with data that anybody may see.")
     return False
 

@@ -5,6 +5,7 @@ It gets no input: where it would ask a person something, it fails instead of wai
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,11 @@ def show(*words: str, seconds: float = 3600) -> None:
     """Run a command that prints for people."""
     if run(*words, seconds=seconds, captures=False).returncode:
         raise AzureError(f"az {' '.join(words[:3])} failed: see above.")
+
+
+def plain(text: str) -> str:
+    """Return somebody else's text in one line that is no command to the build agent."""
+    return re.sub("#(?=#)", "# ", " ".join(text.split()))
 
 
 def setting(name: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 from deployment import key_vault
 from deployment.registry import check_pull, parts
 from deployment.target import Deployed
-from environment_setup.azure_cli import AzureError, az, setting, text
+from environment_setup.azure_cli import AzureError, az, plain, setting, text
 
 CPU, MEMORY_GB = 1, 1.5
 PORT = 8080
@@ -31,8 +31,8 @@ CONTAINER, KEYS = "scoring", "SCORING_KEYS"
 PAUSE = 10.0  # seconds: Azure asks for as many between two operations
 SECONDS = 900  # for each wait: a role to pull counts after ten minutes at the latest
 IN_PASSING = re.compile(  # the last three: `az` itself, which does not reach Azure
-    "ContainerGroupTransitioning|InaccessibleImage|RegistryErrorResponse|ServiceUnavailable|TooManyRequests|"
-    "InternalServerError|ServerTimeout|Connection|timed out|does not end"
+    "ContainerGroupTransitioning|InaccessibleImage|RegistryErrorResponse|Service ?Unavailable|TooManyRequests|"
+    "Gateway|InternalServerError|ServerTimeout|Connection|timed out|does not end"
 )
 NOT_THERE = re.compile(r"\bResource(Group)?NotFound\b|ParentResourceNotFound")
 TOLD_ONLY = {"provisioningState", "instanceView", "ip", "fqdn", "principalId", "tenantId", "clientId"}
@@ -45,7 +45,7 @@ def ask(path: str, *words: str, method: str = "get") -> Any:
     return az("rest", "--method", method, "--url", f"{url}?api-version={version}", *words, seconds=120)
 
 
-def find(path: str, attempts: int = 10) -> Any:
+def find(path: str, attempts: int = 3) -> Any:
     """Return what is there, or None. What Azure refuses in passing is asked again."""
     try:
         return ask(path)
@@ -125,7 +125,7 @@ def ended(group: dict[str, Any]) -> bool:
 
 def with_roles(error: AzureError) -> str:
     """Return an error with what mends it, where a right is missing."""
-    missing = "AuthorizationFailed" in str(error)
+    missing = re.search("AuthorizationFailed|ForbiddenByRbac", str(error))
     return f"{error} docs/infrastructure.md, section Roles, has the command that gives it." if missing else str(error)
 
 
@@ -201,19 +201,20 @@ class ContainerGroup:
 
     def put(self, deployed: Deployed) -> None:
         """Make the group all that is said, with its secrets, once nothing changes it any more."""
+        filled = self.with_secrets(deployed.body)  # before anything is deleted
+        group = self.settled()
+        if group and (ended(group) or fixed(group) != fixed(deployed.body)):
+            print(f"{self.shown} is deleted and made anew: it has ended, or its size changes.", flush=True)
+            self.remove()
         with tempfile.TemporaryDirectory() as folder:  # which nobody else may look into
             file = Path(folder) / "group.json"
-            file.write_text(json.dumps(self.with_secrets(deployed.body)), encoding="utf-8")
-            group = self.settled()
-            if group and (ended(group) or fixed(group) != fixed(deployed.body)):
-                print(f"{self.shown} is deleted and made anew: it has ended, or its size changes.", flush=True)
-                self.remove()
+            file.write_text(json.dumps(filled), encoding="utf-8")
             self.persist("--body", f"@{file}", method="put", image=deployed.image)
         group = self.settled(there=True)
         if group is None or state(group) != "Succeeded":
             why = " ".join(events(group)) if group else "Azure does not find it."
             pull = f" {why_no_pull(deployed.image)}" if "pull" in why else ""
-            raise AzureError(f"{self.shown} does not start. {why}{pull}")
+            raise AzureError(f"{self.shown} does not start within {SECONDS} s. {why}{pull}")
 
     def with_secrets(self, body: dict[str, Any]) -> dict[str, Any]:
         filled: dict[str, Any] = json.loads(json.dumps(body))
@@ -236,7 +237,7 @@ class ContainerGroup:
                     raise AzureError(f"{error} {why_no_pull(image)}") from error
                 if time.monotonic() > ends or not IN_PASSING.search(str(error)):
                     raise AzureError(with_roles(error)) from error
-                print(f"{error} Trying again.", flush=True)
+                print(f"{plain(str(error))} Trying again.", flush=True)
             time.sleep(PAUSE)
 
     def settled(self, *, there: bool = False) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from http.client import HTTPException
 from typing import TypeVar
 
-from deployment.key_vault import SECRET, keys, vault
+from deployment.key_vault import KEYS, keys, vault
 from deployment.registry import mark, take_turn, tell_same
 from environment_setup.azure_cli import AzureError, program, setting
 
@@ -88,7 +88,7 @@ def key() -> str:
     try:
         return first_key(held)
     except ValueError as error:
-        raise AzureError(f"The secret {SECRET} of {vault()} cannot be used: {error}") from error
+        raise AzureError(f"The secret {KEYS} of {vault()} cannot be used: {error}") from error
 
 
 def prove(service: Service, expected: dict[str, float], version: str = "", colour: str | None = None) -> None:

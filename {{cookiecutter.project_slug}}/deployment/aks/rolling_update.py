@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from deployment.key_vault import SECRET, vault
+from deployment.key_vault import KEYS, vault
 from deployment.target import Deployed, Target
 from environment_setup.azure_cli import AzureError, setting, variable
 
@@ -51,7 +51,7 @@ class RollingUpdate:
             make = f"kubectl create namespace {namespace}"
             raise AzureError(f"The namespace {namespace} for {host} is missing: `{make}`, as in docs/deployment.md.")
         if not ask("secret", f"{project}-keys", "--ignore-not-found", "--output", "name"):
-            read = f"az keyvault secret show --vault-name {vault()} --name {SECRET} --query value --output tsv"
+            read = f"az keyvault secret show --vault-name {vault()} --name {KEYS} --query value --output tsv"
             make = f"kubectl create secret generic {project}-keys --namespace {namespace}"
             piped = f'keys=$({read}) && printf %s "$keys" | {make} --from-file=SCORING_KEYS=/dev/stdin'
             raise AzureError(f"The secret {project}-keys of the namespace {namespace} is missing: `{piped}` makes it.")

@@ -89,7 +89,7 @@ class WebApp:
         self.check_keys()
 
     def check_keys(self) -> None:
-        vault, secret = key_vault.vault(), key_vault.SECRET
+        vault, secret = key_vault.vault(), key_vault.KEYS
         reference = f"@Microsoft.KeyVault(VaultName={vault};SecretName={secret})"
         settings = self.ask("/config/appsettings/list", "post")["properties"]
         if settings.get(SETTING, "") != reference:

@@ -67,11 +67,11 @@ class Client:
         except (HTTPError, LocationParseError) as error:
             raise UserError(f"{url} cannot be called: {error}") from error
         if response.status != 200:
-            raise UserError(f"{url} answered {response.status}: {response.data[:200].decode(errors='replace')}")
+            raise UserError(f"{url} answered {response.status}: {response.data[:200]!r}".replace("##", "# "))
         try:
             return response.json()
         except ValueError as error:
-            raise UserError(f"{url} did not answer JSON: {response.data[:200]!r}") from error
+            raise UserError(f"{url} did not answer JSON: {response.data[:200]!r}".replace("##", "# ")) from error
 
 
 def proxy_of(url: str) -> str | None:
