@@ -148,6 +148,17 @@ def language_service():
 
 
 @pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """Return the files of a key and of a certificate for this machine, which is its own authority."""
+    folder = tmp_path_factory.mktemp("certificate")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    made = ("-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "2")
+    name = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+    run("openssl", "req", *made, *name, "-keyout", key, "-out", certificate)
+    return key, certificate
+
+
+@pytest.fixture(scope="session")
 def snapshot(tmp_path_factory):
     """Return a copy of the template as its working tree is, without what commands made in it."""
     copy = tmp_path_factory.mktemp("snapshot") / "template"

@@ -314,15 +314,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def certificate(folder):
-    """Return the files of a key and of a certificate for this machine, which is its own authority."""
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    made = ("-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "2")
-    name = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
-    run("openssl", "req", *made, *name, "-keyout", key, "-out", certificate)
-    return key, certificate
-
-
 def world(target, described, files, folder):
     """Yield a target that serves ``FORMER``."""
     root = repository(described, folder / "repository", without=("tests", "docs", "ml_service"))

@@ -21,11 +21,6 @@ def described(cookies_session):
     return bake(cookies_session, {})
 
 
-@pytest.fixture(scope="session")
-def files(tmp_path_factory):
-    return local_targets.certificate(tmp_path_factory.mktemp("certificate"))
-
-
 @pytest.fixture
 def world(described, files, tmp_path):
     yield from local_targets.world("aci", described, files, tmp_path)
@@ -145,7 +140,7 @@ def test_a_pull_that_fails_when_the_group_is_made_is_told_and_what_served_comes_
 
     told = world.deploy(NEW, code=1)
 
-    said = "Container group a-group does not start within 900 s. Failed: Failed to pull image: denied"
+    said = "Container group a-group does not start: Failed Failed: Failed to pull image: denied"
     assert re.search(f"error: {said} .*AcrPull", told)
     assert world.image() == FORMER
     assert "serves again." in told.splitlines()[-1]

@@ -5,7 +5,6 @@ import re
 import pytest
 from conftest import BIN, bake, run
 from local_pipelines import edit
-from local_targets import certificate
 from local_targets import world as made
 
 pytestmark = pytest.mark.tool("openssl")
@@ -17,11 +16,6 @@ PUSHED = {"registry": "baseamlcr.azurecr.io", "repository": "a-slug-scoring", "d
 def described(cookies_session):
     """Return a project that is served by a Web App."""
     return bake(cookies_session, {"deploy_webapp": True})
-
-
-@pytest.fixture(scope="session")
-def files(tmp_path_factory):
-    return certificate(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture

@@ -35,11 +35,6 @@ def described(cookies_session):
     return bake(cookies_session, {"deploy_webapp": True, "aks": "service"})
 
 
-@pytest.fixture(scope="session")
-def files(tmp_path_factory):
-    return local_targets.certificate(tmp_path_factory.mktemp("certificate"))
-
-
 @pytest.fixture(params=["web_app", "aci", pytest.param("aks", marks=pytest.mark.tool("kubectl"))])
 def world(request, described, files, tmp_path):
     """Return each target in turn."""

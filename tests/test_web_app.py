@@ -18,11 +18,6 @@ def described(cookies_session):
     return bake(cookies_session, {"deploy_webapp": True})
 
 
-@pytest.fixture(scope="session")
-def files(tmp_path_factory):
-    return local_targets.certificate(tmp_path_factory.mktemp("certificate"))
-
-
 @pytest.fixture
 def world(described, files, tmp_path):
     yield from local_targets.world("web_app", described, files, tmp_path)

@@ -212,9 +212,9 @@ class ContainerGroup:
             self.persist("--body", f"@{file}", method="put", image=deployed.image)
         group = self.settled(there=True)
         if group is None or state(group) != "Succeeded":
-            why = " ".join(events(group)) if group else "Azure does not find it."
+            why = " ".join([state(group), *events(group)]) if group else "Azure does not find it."
             pull = f" {why_no_pull(deployed.image)}" if "pull" in why else ""
-            raise AzureError(f"{self.shown} does not start within {SECONDS} s. {why}{pull}")
+            raise AzureError(f"{self.shown} does not start: {why}{pull}")
 
     def with_secrets(self, body: dict[str, Any]) -> dict[str, Any]:
         filled: dict[str, Any] = json.loads(json.dumps(body))
