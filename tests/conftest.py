@@ -212,7 +212,7 @@ def pytest_configure(config):
 # The files that take longest go first, so that no core waits for another in the end.
 LONGEST = (
     *("run", "azure_pipelines", "project", "azure_refuses", "release_story", "batch_on_azure", "train_on_azure"),
-    *("canary", "web_app", "terraform", "emulator", "batch"),
+    *("deployment_pipelines", "canary", "release", "terraform", "emulator", "batch", "aci"),
 )
 
 
